@@ -1,0 +1,47 @@
+"""Dual averaging of the logarithm of a step size, one for every instance.
+
+Source: Hoffman and Gelman 2014, arXiv 1111.4246, eqs. 6 and section 3.2.1 (gamma = 0.05, t0 = 10, kappa = 0.75).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GAMMA, OFFSET, KAPPA = 0.05, 10.0, 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class DualAveraging:
+    """State after `count` updates; every field but `count` is [instances], float64."""
+
+    anchor: Tensor
+    log_step: Tensor
+    log_average: Tensor
+    error: Tensor
+    count: int = 0
+
+    @classmethod
+    def init(cls, step_size: Tensor) -> "DualAveraging":
+        """Start at `step_size`; larger steps are favoured until acceptance says otherwise."""
+        log_step = torch.log(step_size.double())
+        return cls(log_step + torch.log(torch.tensor(2.0, dtype=torch.float64)), log_step, log_step, log_step * 0)
+
+    @property
+    def step_size(self) -> Tensor:
+        """The step size to try next."""
+        return torch.exp(self.log_step)
+
+    def update(self, acceptance: Tensor, target: float) -> "DualAveraging":
+        """Move towards mean acceptance `target`; `acceptance` is the mean over an instance's chains."""
+        count = self.count + 1
+        weight = 1.0 / (count + OFFSET)
+        error = (1 - weight) * self.error + weight * (target - acceptance)
+        log_step = self.anchor - count**0.5 / GAMMA * error
+        forget = count**-KAPPA
+        average = forget * log_step + (1 - forget) * self.log_average
+        return DualAveraging(self.anchor, log_step, average, error, count)
+
+    def final(self) -> Tensor:
+        """The averaged step size, to be frozen."""
+        return torch.exp(self.log_average)

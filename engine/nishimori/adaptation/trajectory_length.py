@@ -1,0 +1,100 @@
+"""The number of integrator steps that buys the most effective samples for a gradient.
+
+From stationary chains, trajectories are followed step by step. After l steps the lag-one autocorrelation that a
+transition of l steps would have is 1 - S_l / (2 Var f), S_l = E[min(1, exp(-Delta H_l)) (f_l - f_0)^2], and the
+efficiency (1 - rho_l) / (1 + rho_l) / l, the smallest over the observables f, is maximised. Negative correlations count
+as none. The expected squared jump is that of Pasarica and Gelman 2010, with the acceptance averaged out.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nishimori.models.layout import chain_dot, select
+from nishimori.samplers.base import State, metropolis
+from nishimori.samplers.hmc import HMCKernel
+from nishimori.samplers.integrators import integrate_
+
+LONGEST_PATH = 2.0
+MOST_STEPS = 64
+LEAST_TRAJECTORIES = 256
+
+Observables = Callable[[State], Tensor]
+"""A function of the state: [observables, instances, chains], float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrajectoryScan:
+    """What one scan saw: `squared_jump` and `acceptance`, by number of steps, and the observables at the start."""
+
+    start: Tensor  # [observables, instances, chains]
+    squared_jump: Tensor  # [steps, observables]
+    acceptance: Tensor  # [steps]
+
+
+def choose_num_steps(
+    kernel: HMCKernel,
+    state: State,
+    observables: Observables,
+    first_step: int,
+    advance: Callable[[float], None],
+) -> tuple[int, list[float], list[float]]:
+    """The best number of steps, with the efficiency and acceptance of 1, 2, ... steps.
+
+    `advance(acceptance)` is called after each trajectory; `first_step` is the first unused random step.
+    """
+    longest = scan_length(kernel.step_size)
+    scans = []
+    for repeat in range(num_scans(state)):
+        state, scan = _scan(kernel, state, observables, longest, first_step + repeat)
+        advance(float(scan.acceptance[longest // 2]))
+        scans.append(scan)
+    starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(2)  # [observables, instances, values]
+    variance = starts.var(dim=-1).mean(dim=-1)
+    jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
+    correlation = (1 - jump / (2 * variance)).clamp(min=0.0)
+    counts = torch.arange(1, longest + 1, dtype=torch.float64, device=jump.device)
+    efficiency = ((1 - correlation) / (1 + correlation)).amin(dim=1) / counts
+    acceptance = torch.stack([scan.acceptance for scan in scans]).mean(0)
+    return int(efficiency.argmax()) + 1, efficiency.tolist(), acceptance.tolist()
+
+
+def scan_length(step_size: Tensor) -> int:
+    return max(1, min(MOST_STEPS, math.ceil(LONGEST_PATH / float(step_size.median()))))
+
+
+def num_scans(state: State) -> int:
+    """Enough trajectories to see correlations to a few per cent."""
+    return max(6, math.ceil(LEAST_TRAJECTORIES / state.energy.numel()))
+
+
+def _scan(
+    kernel: HMCKernel, state: State, observables: Observables, longest: int, step: int
+) -> tuple[State, TrajectoryScan]:
+    """One trajectory of `longest` steps; the chain itself moves by half of it."""
+    momentum = kernel.randomness.fill_normals(state.position.empty_like(), kernel.streams.momentum, step)
+    uniform = kernel.randomness.uniforms(kernel.streams.accept, step, kernel.target.device)
+    before = state.energy + chain_dot(momentum, momentum) / 2
+    start = observables(state)
+    here = State(state.position.clone(), state.energy, state.gradient.clone())
+    moved, jumps, acceptances = state, [], []
+    for count in range(1, longest + 1):
+        energy = integrate_(
+            kernel.target, kernel.splitting, here.position, momentum, here.gradient, kernel.step_size, 1
+        )
+        here = replace(here, energy=energy)
+        error = energy + chain_dot(momentum, momentum) / 2 - before
+        acceptance, accepted = metropolis(error, uniform)
+        jump = torch.where(acceptance > 0, (observables(here) - start).square(), 0.0)
+        jumps.append((acceptance * jump).mean(dim=(1, 2)))
+        acceptances.append(acceptance.mean())
+        if count == (longest + 1) // 2:
+            moved = State(
+                select(accepted, here.position, state.position),
+                torch.where(accepted, energy, state.energy),
+                select(accepted, here.gradient, state.gradient),
+            )
+    return moved, TrajectoryScan(start, torch.stack(jumps), torch.stack(acceptances))

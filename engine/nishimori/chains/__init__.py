@@ -1,0 +1,1 @@
+"""Where chains start, the loop that moves them, and the files they leave."""

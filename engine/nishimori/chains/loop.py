@@ -1,0 +1,53 @@
+"""The chain loop: a generator the caller owns. Stop asking, and it stops."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from nishimori.samplers.base import Info, State
+
+
+class Kernel(Protocol):
+    """A sampler with everything fixed."""
+
+    def step(self, state: State, step: int) -> tuple[State, Info]: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`warmup` transitions, then `draws` kept ones, `thin` transitions apart."""
+
+    warmup: int
+    draws: int
+    thin: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("warmup", 0), ("draws", 1), ("thin", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+    @property
+    def transitions(self) -> int:
+        return self.warmup + self.draws * self.thin
+
+    def draw_at(self, step: int) -> int | None:
+        """The index of the draw that transition `step` completes, or None."""
+        after = step + 1 - self.warmup
+        return after // self.thin - 1 if after > 0 and after % self.thin == 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Transition:
+    """What one transition left: its number, the draw it completes (None in warm-up and between draws), state and info."""
+
+    step: int
+    draw: int | None
+    state: State
+    info: Info
+
+
+def chain_loop(kernel: Kernel, state: State, schedule: Schedule) -> Iterator[Transition]:
+    """Move all chains through the schedule, one transition an item. A rejected chain's state is kept and counted."""
+    for step in range(schedule.transitions):
+        state, info = kernel.step(state, step)
+        yield Transition(step, schedule.draw_at(step), state, info)

@@ -1,0 +1,1 @@
+"""Teachers, data sets and target densities, in torch."""

@@ -1,0 +1,24 @@
+"""Which device and which number format a name means. Nothing falls back silently."""
+
+import torch
+
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
+
+
+def resolve_precision(precision: str) -> torch.dtype:
+    """ValueError with the known names for any other."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} is not known; use one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
+
+
+def resolve_device(device: str) -> torch.device:
+    """ "auto" is CUDA where torch sees a GPU, else the CPU; ValueError for a device that is not there."""
+    available = torch.cuda.is_available()
+    if device == "auto":
+        return torch.device("cuda" if available else "cpu")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f'device {device!r} is not known; use "auto", "cpu" or "cuda"')
+    if device == "cuda" and not available:
+        raise ValueError('device "cuda" was asked for and torch sees no GPU; use device "cpu" or "auto"')
+    return torch.device(device)

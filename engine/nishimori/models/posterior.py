@@ -1,0 +1,98 @@
+"""The posterior of a network's weights as a target density."""
+
+import torch
+from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.rng.streams import Stream
+from torch import Tensor
+
+from nishimori.models.device import resolve_device, resolve_precision
+from nishimori.models.layout import Layout, Position, chain_dot
+from nishimori.models.problem import Problem
+from nishimori.models.randomness import Randomness
+
+
+class Posterior:
+    """U(theta) = sum_mu (y_mu - F(x_mu))^2 / (2 noise_variance) + |theta|^2 / 2, for every chain of every instance.
+
+    `precision` is "fp32" or "fp64" (of positions, forces and products; energies are summed in float64), `device`
+    "auto" (CUDA if there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a.
+    Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    """
+
+    gaussian_prior = True
+
+    def __init__(self, problem: Problem, precision: str = "fp32", device: str = "auto") -> None:
+        self.problem = problem
+        self.dtype = resolve_precision(precision)
+        self.device = resolve_device(device)
+        self.num_parameters = problem.network.num_parameters
+        self.instances = problem.instances
+        self._labels = self._place(problem.labels).unsqueeze(1)
+        self._networks: dict[tuple[str, int], BatchedNetwork] = {}
+
+    def _place(self, values: Tensor) -> Tensor:
+        return values.to(device=self.device, dtype=self.dtype)
+
+    def layout(self, chains: int) -> Layout:
+        return self.problem.layout(chains)
+
+    def _network(self, inputs: str, chains: int) -> BatchedNetwork:
+        """The buffers for `chains` chains on the "train" or "test" inputs, made at first use."""
+        if (inputs, chains) not in self._networks:
+            problem = self.problem
+            rows = problem.inputs if inputs == "train" else problem.teacher.test_inputs
+            shared = next((net.inputs for (name, _), net in self._networks.items() if name == inputs), None)
+            self._networks[inputs, chains] = BatchedNetwork(
+                self._place(rows) if shared is None else shared,
+                problem.network.widths,
+                problem.network.activation.name,
+                chains,
+            )
+        return self._networks[inputs, chains]
+
+    def latent(self, position: Position, inputs: str = "train") -> Tensor:
+        """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
+        return self._network(inputs, position.layout.chains).forward(position.blocks)
+
+    def _energy(self, residual: Tensor, position: Position) -> Tensor:
+        misfit = residual.double().square().sum(-1) / (2 * self.problem.channel.noise_variance)
+        return misfit + chain_dot(position, position) / 2
+
+    def energy(self, position: Position) -> Tensor:
+        """U, [instances, chains], float64."""
+        return self._energy(self.latent(position) - self._labels, position)
+
+    def gradient(self, position: Position, out: Position | None = None) -> Position:
+        """dU/dtheta, laid out like the position; written to `out` where given."""
+        return self._gradient(position, out)[1]
+
+    def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
+        """Both, from one forward pass."""
+        residual, gradient = self._gradient(position, out)
+        return self._energy(residual, position), gradient
+
+    def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
+        network = self._network("train", position.layout.chains)
+        residual = network.forward(position.blocks) - self._labels
+        gradient = position.empty_like() if out is None else out
+        force = residual / self.problem.channel.noise_variance
+        network.pull_back(position.blocks, force, position.blocks, gradient.blocks)
+        return residual, gradient
+
+    def initial_position(
+        self, chains: int | tuple[int, ...], start: str, seed: int, point: str = ""
+    ) -> Position:
+        """Chains at the teacher ("teacher") or at independent prior draws ("prior").
+
+        `chains` is a count or the identities wanted; a prior start depends on (seed, point, instance, chain).
+        """
+        identities = tuple(range(chains)) if isinstance(chains, int) else chains
+        position = self.layout(len(identities)).empty(self.dtype, self.device)
+        if start == "prior":
+            randomness = Randomness.of(seed, point, self.instances, identities)
+            return randomness.fill_normals(position, Stream.PRIOR_START, 0)
+        if start != "teacher":
+            raise ValueError(f'start must be "teacher" or "prior", got {start!r}')
+        for block, teacher in zip(position.blocks, self.problem.teacher.weights.blocks, strict=True):
+            block.copy_(self._place(teacher).expand_as(block))
+        return position

@@ -1,0 +1,134 @@
+"""Hamiltonian Monte Carlo.
+
+Update: draw a momentum p ~ N(0, I), follow `integrate_` for a jittered number of steps, accept with probability
+min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal 2011,
+arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from nishimori_kernels.rng.streams import Stream
+from torch import Tensor
+
+from nishimori.models.layout import Position, chain_dot, select
+from nishimori.models.randomness import Randomness
+from nishimori.samplers.base import Info, State, Target, divergent, metropolis
+from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The random streams a kernel draws from: sampling and calibration never share one."""
+
+    momentum: Stream = Stream.MOMENTUM
+    accept: Stream = Stream.ACCEPT
+    jitter: Stream = Stream.JITTER
+
+
+CALIBRATION_STREAMS = Streams(
+    Stream.CALIBRATION_MOMENTUM, Stream.CALIBRATION_ACCEPT, Stream.CALIBRATION_JITTER
+)
+
+
+@dataclass(frozen=True, eq=False)
+class HMCKernel:
+    """HMC with everything fixed: `step_size` [instances] (float64) and one number of steps, jittered.
+
+    The number of steps is uniform on the integers of [num_steps (1 - jitter), num_steps (1 + jitter)], at least one,
+    and the same for all chains of a step.
+    """
+
+    target: Target
+    splitting: Splitting
+    step_size: Tensor
+    num_steps: int
+    jitter: float
+    randomness: Randomness
+    streams: Streams = Streams()
+
+    def init(self, position: Position) -> State:
+        energy, gradient = self.target.energy_and_gradient(position)
+        return State(position, energy, gradient)
+
+    def step(self, state: State, step: int) -> tuple[State, Info]:
+        """One transition; `step` addresses its random numbers."""
+        momentum = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
+        before = state.energy + chain_dot(momentum, momentum) / 2
+        position, gradient = state.position.clone(), state.gradient.clone()
+        count = self._jittered(step)
+        energy = integrate_(
+            self.target, self.splitting, position, momentum, gradient, self.step_size, count
+        )
+        error = energy + chain_dot(momentum, momentum) / 2 - before
+        uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
+        acceptance, accepted = metropolis(error, uniform)
+        moved = State(
+            select(accepted, position, state.position),
+            torch.where(accepted, energy, state.energy),
+            select(accepted, gradient, state.gradient),
+        )
+        return moved, Info(acceptance, accepted, error, divergent(error), count)
+
+    def _jittered(self, step: int) -> int:
+        low = max(1, math.ceil(self.num_steps * (1 - self.jitter)))
+        high = max(low, math.floor(self.num_steps * (1 + self.jitter)))
+        if low == high:
+            return low
+        return low + int((high - low + 1) * self.randomness.shared_uniform(self.streams.jitter, step))
+
+
+@dataclass(frozen=True)
+class HMC:
+    """What a user asks for; what is left None is chosen by calibration and then frozen.
+
+    `integrator` "leapfrog" or "rotation"; `step_size` fixed for all instances, else per instance so that the mean
+    acceptance is `target_acceptance`; `num_steps` fixed, else `path_length / step_size`, else chosen by efficiency;
+    `jitter` the relative half-width of the number of steps.
+    """
+
+    integrator: str = "leapfrog"
+    step_size: float | None = None
+    num_steps: int | None = None
+    path_length: float | None = None
+    target_acceptance: float = 0.8
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.integrator not in INTEGRATORS:
+            known = ", ".join(INTEGRATORS)
+            raise ValueError(f"integrator {self.integrator!r} is not known; use one of {known}")
+        for name in ("step_size", "num_steps", "path_length"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be positive, got {value}; leave it out to have it calibrated")
+        if self.num_steps is not None and self.path_length is not None:
+            raise ValueError("num_steps and path_length were both given; give one of them")
+        if not 0 < self.target_acceptance < 1:
+            raise ValueError(f"target_acceptance must lie in (0, 1), got {self.target_acceptance}; try 0.8")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter must lie in [0, 1), got {self.jitter}; try 0.2")
+
+    @property
+    def splitting(self) -> Splitting:
+        return INTEGRATORS[self.integrator]
+
+    def kernel(
+        self,
+        target: Target,
+        step_size: Tensor,
+        num_steps: int,
+        randomness: Randomness,
+        streams: Streams | None = None,
+    ) -> HMCKernel:
+        """The kernel with step size and number of steps filled in.
+
+        Raises ValueError where the integrator needs a Gaussian prior and the target has none.
+        """
+        if self.splitting.needs_gaussian_prior and not target.gaussian_prior:
+            raise ValueError(f"integrator {self.integrator!r} needs a N(0, I) prior; use leapfrog")
+        step_size = step_size.to(target.device)
+        return HMCKernel(
+            target, self.splitting, step_size, num_steps, self.jitter, randomness, streams or Streams()
+        )

@@ -1,0 +1,63 @@
+"""The linear model a deep network is equivalent to when samples grow in proportion to the input dimension.
+
+    F(x)  ->  eta v.x / sqrt(d) + sqrt(gamma) xi,       v ~ N(0, I),  xi ~ N(0, 1) fresh for every sample
+
+in mutual information and in generalization error (arXiv 2505.03577, Corollary 3 and Theorem 4).
+"""
+
+from dataclasses import dataclass
+
+from nishimori.description import Network
+
+
+class OutsideTheTheorem(ValueError):
+    """The network is not one for which the equivalent linear model is proved."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Coefficients of the equivalent linear model.
+
+    sigma: (sigma_0, ..., sigma_L), variances of the pre-activations entering layers 1..L and of the output.
+    rho: (rho_1, ..., rho_L), linear gains of the layers.
+    eta: gain of the equivalent linear model; its square is the learnable part of the output variance.
+    gamma: variance of the equivalent noise; eta^2 + gamma = sigma_L.
+    """
+
+    sigma: tuple[float, ...]
+    rho: tuple[float, ...]
+    eta: float
+    gamma: float
+
+
+def equivalent_linear_model(network: Network) -> Coefficients:
+    """Coefficients of the linear equivalent of `network` (arXiv 2505.03577, Theorem 1, eqs. 16 and 108).
+
+        sigma_0 = 1,   sigma_l = E phi(sqrt(sigma_{l-1}) Z)^2,   rho_l = E phi'(sqrt(sigma_{l-1}) Z)
+        eps_l = sigma_l - sigma_{l-1} rho_l^2
+        eta_L = 1, gamma_L = 0,   gamma_{l-1} = gamma_l + eta_l^2 eps_l,   eta_{l-1} = eta_l rho_l
+
+    eta = eta_0 and gamma = gamma_0. They depend on the activation and the depth alone: the widths and the
+    input dimension drop out of the limit. The theorem asks for an odd activation with bounded first and
+    second derivatives; `sign` is odd but jumps: rho_l then comes from Stein's lemma and the equivalence rests
+    on the replica conjecture of arXiv 2302.00375.
+
+    Raises OutsideTheTheorem when a hidden layer has an activation that is not declared odd.
+    """
+    phi = network.activation
+    if network.depth > 0 and not phi.odd:
+        raise OutsideTheTheorem(
+            f"the equivalent linear model is proved for odd activations and {phi.name!r} is not declared odd "
+            "(theory for relu comes later): use tanh, erf or sin, or declare odd=True if the function is odd"
+        )
+    sigma, rho = [1.0], []
+    for _ in range(network.depth):
+        rho.append(phi.mean_derivative(sigma[-1]))
+        sigma.append(phi.second_moment(sigma[-1]))
+    eta, gamma = 1.0, 0.0
+    for layer in reversed(range(network.depth)):
+        # Non-negative by Cauchy-Schwarz; round-off could say otherwise for a nearly linear activation.
+        noise = max(0.0, sigma[layer + 1] - sigma[layer] * rho[layer] ** 2)
+        gamma += eta**2 * noise
+        eta *= rho[layer]
+    return Coefficients(tuple(sigma), tuple(rho), eta, gamma)

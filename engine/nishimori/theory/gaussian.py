@@ -1,0 +1,96 @@
+"""The equivalent linear model under Gaussian label noise, in closed form.
+
+The posterior of the linear model is Gaussian and its disorder average is the resolvent of a Wishart matrix at
+one point (Marchenko and Pastur 1967). The same formulas are the Gaussian case of the replica-symmetric
+potential proved by Barbier et al. 2019 (arXiv 1708.03395, Theorem 1). Informations are in nats.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from nishimori.theory.coefficients import Coefficients
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Limits of the matched-teacher observables as input dimension, widths and samples grow in proportion.
+
+    F is the latent output, F* the teacher's, <.> the posterior mean, Y a label, D the data.
+
+    sigma: variances of the layers, 0..L; sigma_L is that of F.
+    eta, gamma: gain and noise variance of the equivalent linear model.
+    overlap: E[v.v*] / E|v*|^2 of the effective linear weights, in [0, 1).
+    function_overlap: E F F* on a fresh input, eta^2 overlap.
+    bayes_error: E (F* - <F>)^2 on a fresh input; label noise excluded.
+    generalization_error: E (Y - E[Y|D])^2 on a fresh input; label noise included (arXiv 2505.03577, eq. 8).
+    gibbs_error: E <(F* - F)^2> on a fresh input, twice bayes_error.
+    train_mmse: E (F* - <F>)^2 on a training input.
+    mutual_information: I(theta*; D) / n.
+    mutual_information_per_dim: I(theta*; D) / d.
+    log_evidence: E log Z / n.
+    """
+
+    sigma: tuple[float, ...]
+    eta: float
+    gamma: float
+    overlap: float
+    function_overlap: float
+    bayes_error: float
+    generalization_error: float
+    gibbs_error: float
+    train_mmse: float
+    mutual_information: float
+    mutual_information_per_dim: float
+    log_evidence: float
+
+    def to_dict(self) -> dict[str, float | list[float]]:
+        """The fields by name, ready for JSON; `sigma` becomes a list."""
+        return {**dataclasses.asdict(self), "sigma": list(self.sigma)}
+
+
+def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sample_ratio: float) -> Prediction:
+    """Prediction for y = F + sqrt(Delta) z, Delta = `noise_variance` > 0, alpha = n/d = `sample_ratio` > 0.
+
+    With T = Delta + gamma, the mean squared error m = 1 - q per weight solves
+
+        eta^2 m^2 + (T + eta^2 (alpha - 1)) m - T = 0
+        qhat = alpha eta^2 / (T + eta^2 m),   q = qhat / (1 + qhat)
+
+    and, with eps = gamma + eta^2 m the bayes_error,
+
+        train_mmse = Delta eps / (Delta + eps)
+        I(theta*; D)/n = log(1 + eps/Delta)/2 + [log(1 + qhat) - qhat m] / (2 alpha)
+        E log Z / n = -log(2 pi e Delta)/2 - I/n
+
+    No division by eta and no difference of near equals: the limits alpha -> 0, alpha -> infinity and eta -> 0
+    are reached to round-off. The arguments are not checked here; `nishimori.theory.predict` checks them.
+    """
+    signal, gamma = coefficients.eta**2, coefficients.gamma
+    error_per_weight = _error_per_weight(signal, noise_variance + gamma, sample_ratio)
+    qhat = sample_ratio * signal / (noise_variance + gamma + signal * error_per_weight)
+    overlap = qhat / (1.0 + qhat)
+    bayes_error = gamma + signal * error_per_weight
+    weights_term = (math.log1p(qhat) - qhat * error_per_weight) / sample_ratio
+    information = 0.5 * (math.log1p(bayes_error / noise_variance) + weights_term)
+    return Prediction(
+        sigma=coefficients.sigma,
+        eta=coefficients.eta,
+        gamma=gamma,
+        overlap=overlap,
+        function_overlap=signal * overlap,
+        bayes_error=bayes_error,
+        generalization_error=bayes_error + noise_variance,
+        gibbs_error=2.0 * bayes_error,
+        train_mmse=noise_variance * (bayes_error / (noise_variance + bayes_error)),
+        mutual_information=information,
+        mutual_information_per_dim=sample_ratio * information,
+        log_evidence=-0.5 * math.log(2 * math.pi * math.e * noise_variance) - information,
+    )
+
+
+def _error_per_weight(signal: float, noise: float, sample_ratio: float) -> float:
+    """Positive root m of signal m^2 + (noise + signal (sample_ratio - 1)) m - noise = 0, to round-off."""
+    linear = noise + signal * (sample_ratio - 1.0)
+    root = math.hypot(linear, 2.0 * math.sqrt(signal) * math.sqrt(noise))
+    return 2.0 * noise / (linear + root) if linear >= 0 else (root - linear) / (2.0 * signal)

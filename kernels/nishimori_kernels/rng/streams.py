@@ -1,0 +1,25 @@
+"""The random streams: every draw of the package is made in one of these.
+
+The number of a stream is part of the address of its draws, so it is given once and never changed or reused:
+a new stream takes the next free number (at most 255).
+"""
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """What is drawn; 8 bits of the Philox counter."""
+
+    TEACHER = 0  # weights of the teacher networks
+    TRAIN_INPUTS = 1  # inputs of the training set, element = row * dim + column
+    TRAIN_NOISE = 2  # label noise of the training set, element = row
+    TEST_INPUTS = 3  # inputs of the test set, element = row * dim + column
+    TEST_NOISE = 4  # label noise of the test set, element = row
+    PRIOR_START = 5  # starting positions drawn from the prior
+    MOMENTUM = 6  # momenta and Langevin noise, element = parameter
+    ACCEPT = 7  # the uniform of the accept-reject test
+    JITTER = 8  # the common jitter of the number of steps, instance = chain = 0
+    CALIBRATION_START = 9  # as PRIOR_START, for the calibration chains
+    CALIBRATION_MOMENTUM = 10  # as MOMENTUM, for the calibration chains
+    CALIBRATION_ACCEPT = 11  # as ACCEPT, for the calibration chains
+    CALIBRATION_JITTER = 12  # as JITTER, for the calibration chains
