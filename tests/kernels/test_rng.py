@@ -13,9 +13,10 @@ from scipy.special import ndtr
 from nishimori_kernels import rng
 from nishimori_kernels.rng import cpu, reference, torch_ops
 from nishimori_kernels.rng.address import Address
+from nishimori_kernels.rng.draws import Implementation
 from nishimori_kernels.rng.streams import Stream
 
-IMPLEMENTATIONS = ["numba", "torch"]
+IMPLEMENTATIONS: list[Implementation] = ["numba", "torch"]
 KEY = 0x0123456789ABCDEF
 STEP = 7
 
@@ -50,7 +51,7 @@ def test_reference_gives_the_known_answers(counter, key, outputs):
 @pytest.mark.parametrize("module", [cpu, torch_ops])
 def test_kernels_give_the_known_answers(module, counter, key, outputs):
     quad, step, chain, tag = counter
-    address = Address(*key, step, np.array([chain], np.uint64), np.array([tag], np.uint64))
+    address = Address(key[0], key[1], step, np.array([chain], np.uint64), np.array([tag], np.uint64))
     out = torch.full((1, 1, 4), -1, dtype=torch.int64)
     module.fill_bits(out.numpy() if module is cpu else out, address, 4 * quad)
     assert tuple(out.flatten().tolist()) == outputs
@@ -298,7 +299,7 @@ DIGEST = """
 import hashlib, warnings
 import numpy as np, torch
 from nishimori_kernels import rng
-from nishimori_kernels.rng import draws
+from nishimori_kernels.rng import cpu
 warnings.simplefilter("error")
 np.seterr(all="raise")
 normals = rng.fill_normals(torch.empty(2, 2, 530), 2**64 - 3, 6, 2**32 - 1, [0, 2**24 - 1], [3, 2**32 - 1], 5)

@@ -13,7 +13,7 @@ from nishimori.models.randomness import Randomness
 from nishimori.samplers.base import State, Target
 from nishimori.samplers.hmc import CALIBRATION_STREAMS, HMC, HMCKernel
 
-STEP_SIZE_UPDATES = 40
+STEP_SIZE_UPDATES = 30
 STEP_SIZE_PATH = 0.5
 STEP_SIZE_MOST_STEPS = 16
 

@@ -27,17 +27,17 @@ _ROUND_EXPONENT = np.int32(k.ROUND_EXPONENT)
 
 def fill_normals(out: np.ndarray, address: Address, first_element: int) -> None:
     """Write standard normals into ``out``, float32 C-contiguous [instances, chains, elements]."""
-    _fill_normals(out, *_words(address), first_element)
+    _fill_normals(out, *_row_words(address), first_element)
 
 
 def fill_bits(out: np.ndarray, address: Address, first_element: int) -> None:
     """Write 32-bit outputs into ``out``, int64 C-contiguous [instances, chains, elements]."""
-    _fill_bits(out, *_words(address), first_element)
+    _fill_bits(out, *_row_words(address), first_element)
 
 
-def _words(address: Address) -> tuple:
-    scalars = (np.uint64(word) for word in (address.key_low, address.key_high, address.step))
-    return *scalars, address.chains, address.tags
+def _row_words(address: Address) -> tuple[np.uint64, np.uint64, np.uint64, np.ndarray, np.ndarray]:
+    key_low, key_high, step = np.array(address[:3], np.uint64)
+    return key_low, key_high, step, address.chains, address.tags
 
 
 @njit(nogil=True, cache=True)

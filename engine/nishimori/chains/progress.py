@@ -1,0 +1,57 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log file. It reports and never decides."""
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+Progress = Callable[[str, int, int, float], None]
+"""Called as progress(phase, done, total, mean acceptance) after every transition."""
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def silent(phase: str, done: int, total: int, acceptance: float) -> None:
+    """Report nothing."""
+    del phase, done, total, acceptance
+
+
+def reporter(label: str) -> Progress:
+    """A tqdm bar where stderr is a terminal, else a line every ten seconds and at each phase's end."""
+    return _Bars(label) if sys.stderr.isatty() else _Lines(label)
+
+
+class _Bars:
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bar: tqdm | None = None
+
+    def __call__(self, phase: str, done: int, total: int, acceptance: float) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=total, desc=f"{self.label} {phase}", leave=False, dynamic_ncols=True)
+        self.bar.set_postfix(acceptance=f"{acceptance:.2f}", refresh=False)
+        self.bar.update(done - self.bar.n)
+        if done == total:
+            self.bar.close()
+            self.bar = None
+
+
+class _Lines:
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.started = self.printed = time.monotonic()
+
+    def __call__(self, phase: str, done: int, total: int, acceptance: float) -> None:
+        now = time.monotonic()
+        if done == 1:
+            self.started = now
+        if done < total and now - self.printed < SECONDS_BETWEEN_LINES:
+            return
+        remaining = (now - self.started) / max(done - 1, 1) * (total - done)
+        self.printed = now
+        print(
+            f"{self.label} {phase} {done}/{total}, acceptance {acceptance:.2f}, {remaining:.0f} s to go",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,270 @@
+"""From an experiment file to its points: strict validation, sweeps, resolved configs and their identities."""
+
+import difflib
+import hashlib
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nishimori.description.config import Config, to_plain
+
+IDENTITY_DIGITS = 12
+NOT_IDENTITY = {"run": ("device",)}
+"""Keys that say how, not what: they change neither a point's identity nor its random numbers."""
+
+
+class BadInput(ValueError):
+    """The input is wrong; the message names the key or file and ends in what to do."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell of the grid. `swept` maps the dotted keys that the sweep set to their values here."""
+
+    config: Config
+    identity: str
+    swept: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All points, the document with every default written back, and its hash."""
+
+    document: dict[str, Any]
+    identity: str
+    points: tuple[Point, ...]
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a TOML file and apply `overrides` ("section.key=value").
+
+    Raises BadInput, with the file and the key, for anything that is not a valid experiment.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; give the path of an experiment file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); give a readable TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path}: not valid TOML ({error}); correct that line") from None
+    try:
+        for override in overrides:
+            _set(document, *_parse_override(override))
+        return expand(document)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def expand(document: Mapping[str, Any]) -> Experiment:
+    """Validate a document and expand its sweep into points."""
+    base = {key: value for key, value in document.items() if key != "sweep"}
+    axes = _sweep_axes(document.get("sweep", {}))
+    points = tuple(_point(base, swept) for swept in _cells(axes))
+    twice = [identity for identity, group in _grouped(points) if group > 1]
+    if twice:
+        raise BadInput("the sweep lists the same point twice; remove the repeated value")
+    resolved = {**_merge_defaults(base, points[0]), **({"sweep": document["sweep"]} if axes else {})}
+    return Experiment(resolved, digest([point.identity for point in points]), points)
+
+
+def digest(value: Any) -> str:
+    """Hex digits of the hash of a JSON-ready value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def identity(config: Config) -> str:
+    """First 12 hex digits of the hash of the resolved config."""
+    plain = to_plain(config)
+    for section, keys in NOT_IDENTITY.items():
+        for key in keys:
+            plain[section].pop(key)
+    return digest(plain)[:IDENTITY_DIGITS]
+
+
+def _grouped(points: Sequence[Point]) -> Iterator[tuple[str, int]]:
+    for key, group in itertools.groupby(sorted(point.identity for point in points)):
+        yield key, len(list(group))
+
+
+def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
+    """The document as validated, defaults written back; swept keys keep the value of the base, if it has one."""
+    plain = to_plain(point.config)
+    for dotted in point.swept:
+        section, key = dotted.split(".")
+        plain[section][key] = base.get(section, {}).get(key)
+    return plain
+
+
+def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
+    document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
+    for dotted, value in swept.items():
+        _set(document, dotted, value)
+    config = _validate(document)
+    _resolve_sizes(config)
+    return Point(config, identity(config), dict(swept))
+
+
+def _validate(document: Mapping[str, Any]) -> Config:
+    try:
+        return msgspec.convert(document, Config)
+    except msgspec.ValidationError as error:
+        raise BadInput(_sentence(str(error))) from None
+
+
+def _sentence(message: str) -> str:
+    """msgspec's message with the key first and a remedy last."""
+    what, _, where = message.partition(" - at `$")
+    section = where.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", what)
+    if unknown:
+        return _unknown_key(section, unknown.group(1))
+    missing = re.search(r"missing required field `([^`]*)`", what)
+    if missing:
+        key = f"{section}.{missing.group(1)}" if section else f"[{missing.group(1)}]"
+        return f"{key} is missing; add it"
+    invalid = re.search(r"Invalid enum value (.*)", what)
+    if invalid:
+        known = _known_values(section)
+        close = difflib.get_close_matches(invalid.group(1).strip("'"), known, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        return f"{section} = {invalid.group(1)} is not known; {meant}use one of {', '.join(known)}"
+    return f"{section or 'the experiment'}: {what[:1].lower()}{what[1:]}; correct the value"
+
+
+def _unknown_key(section: str, key: str) -> str:
+    known = list(_schema_type(section).__struct_fields__) + (["sweep"] if not section else [])
+    close = difflib.get_close_matches(key, known, n=1)
+    name = f"{section}.{key}" if section else f"[{key}]"
+    remedy = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+    return f"{name} is not a known key; {remedy}"
+
+
+def _schema_type(section: str) -> Any:
+    return _field_type(Config, section) if section else Config
+
+
+def _field_type(struct: Any, name: str) -> Any:
+    return next(field.type for field in msgspec.structs.fields(struct) if field.name == name)
+
+
+def _known_values(dotted: str) -> list[str]:
+    section, _, key = dotted.partition(".")
+    return [str(value) for value in getattr(_field_type(_schema_type(section), key), "__args__", ())]
+
+
+def _resolve_sizes(config: Config) -> None:
+    network_sizes(config)
+    sample_count(config)
+    sampler = config.sampler
+    if sampler.num_steps is not None and sampler.path_length is not None:
+        raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
+
+
+def network_sizes(config: Config) -> tuple[int, ...]:
+    """Hidden widths. Raises BadInput unless exactly one of widths and depth gives them."""
+    network = config.network
+    if (network.widths is None) == (network.depth is None):
+        raise BadInput("network needs either widths or depth; give one of them")
+    if network.widths is not None:
+        if network.width_ratios is not None:
+            raise BadInput("network.width_ratios goes with depth; remove it or replace widths by depth")
+        return network.widths
+    depth, ratios = network.depth or 0, 1.0 if network.width_ratios is None else network.width_ratios
+    by_layer = ratios if isinstance(ratios, tuple) else (ratios,) * depth
+    if len(by_layer) != depth:
+        raise BadInput(f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer")
+    widths = tuple(round(ratio * network.input_dim) for ratio in by_layer)
+    if any(width < 1 for width in widths):
+        raise BadInput("network.width_ratios makes a layer without units; raise it or input_dim")
+    return widths
+
+
+def sample_count(config: Config) -> int:
+    """Training samples an instance. Raises BadInput unless exactly one of sample_ratio and samples gives one or more."""
+    data = config.data
+    if (data.sample_ratio is None) == (data.samples is None):
+        raise BadInput("data needs either sample_ratio or samples; give one of them")
+    if data.samples is not None:
+        return data.samples
+    ratio = data.sample_ratio or 0.0
+    samples = round(ratio * config.network.input_dim)
+    if samples < 1:
+        raise BadInput(
+            f"data.sample_ratio = {ratio:g} gives zero samples at network.input_dim = "
+            f"{config.network.input_dim}; raise one of them"
+        )
+    return samples
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    dotted, equals, value = text.partition("=")
+    if not equals or "." not in dotted:
+        raise BadInput(f"--set {text}: write it as section.key=value")
+    try:
+        return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return dotted.strip(), value.strip()
+
+
+def _set(document: dict[str, Any], dotted: str, value: Any) -> None:
+    section, _, key = dotted.partition(".")
+    if not key:
+        raise BadInput(f"{dotted} is not a dotted key; write it as section.key")
+    table = document.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise BadInput(f"[{section}] must be a table; write [{section}] on a line of its own")
+    table[key] = value
+
+
+Axis = list[dict[str, Any]]
+
+
+def _sweep_axes(sweep: Any) -> list[Axis]:
+    """Each axis is a list of settings: one key alone, or the keys of a zip table together."""
+    if not isinstance(sweep, dict):
+        raise BadInput("[sweep] must be a table of dotted keys with lists; write it as [sweep]")
+    axes = [_single_axis(key, values) for key, values in _dotted(sweep) if key != "zip"]
+    zipped = sweep.get("zip", [])
+    if not isinstance(zipped, list):
+        raise BadInput("sweep.zip must be written as [[sweep.zip]] tables; add the second pair of brackets")
+    return axes + [_zip_axis(table) for table in zipped]
+
+
+def _dotted(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Dotted keys with their values: `data.sample_ratio = [...]` and `"data.sample_ratio" = [...]` alike."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{inner}", values) for inner, values in value.items())
+        else:
+            yield key, value
+
+
+def _single_axis(key: str, values: Any) -> Axis:
+    if not isinstance(values, list) or not values:
+        raise BadInput(f"sweep.{key} must be a list with at least one value; write it in brackets")
+    return [{key: value} for value in values]
+
+
+def _zip_axis(table: Mapping[str, Any]) -> Axis:
+    columns = {key: values for key, values in _dotted(table)}
+    lengths = {len(_single_axis(key, values)) for key, values in columns.items()}
+    if len(lengths) != 1:
+        raise BadInput("a [[sweep.zip]] table has lists of different lengths; make them equal")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _cells(axes: list[Axis]) -> Iterator[dict[str, Any]]:
+    for cell in itertools.product(*axes):
+        merged: dict[str, Any] = {}
+        for setting in cell:
+            merged.update(setting)
+        yield merged

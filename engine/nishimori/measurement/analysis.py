@@ -1,0 +1,89 @@
+"""From draws to estimates, diagnostics, exact checks and a verdict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nishimori.chains.record import Record
+from nishimori.chains.start import ChainPlan
+from nishimori.measurement.convergence import Convergence, convergence, decay_time, stuck_chains
+from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio
+from nishimori.measurement.identities import Check, exact_checks
+from nishimori.measurement.observables import MatchedTeacherObservables
+from nishimori.measurement.predictions import PredictionMeans
+from nishimori.measurement.verdict import Behaviour, Verdict, judge
+
+Values = NDArray[np.float64]
+
+MEANS = ("training_energy", "train_mmse", "gibbs_error", "function_overlap", "replica_function_overlap")
+RATIOS = ("overlap", "replica_overlap")
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """`estimates`, `convergences` by observable; `per_instance` the values the estimates average, [instances]."""
+
+    estimates: dict[str, Estimate]
+    convergences: dict[str, Convergence]
+    per_instance: dict[str, Values]
+    checks: list[Check]
+    behaviour: Behaviour
+    verdict: Verdict
+
+
+def analyse(
+    record: Record,
+    plan: ChainPlan,
+    observables: MatchedTeacherObservables,
+    predictions: PredictionMeans,
+    checks_in_experiment: int | None = None,
+) -> Analysis:
+    """Everything the summary says; `checks_in_experiment` defaults to the checks of this run alone."""
+    noise_variance = observables.posterior.problem.channel.noise_variance
+    draws = record.draws
+    norms = observables.squared_norm.cpu().numpy()
+    convergences = {name: convergence(draws[name]) for name in (*MEANS, *RATIOS, "bayes_error") if name in draws}
+    per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*MEANS, *RATIOS) if name in draws}
+    estimates = _scalar_estimates(per_instance, convergences, norms)
+    pairs = plan.independent_pairs()
+    if pairs:
+        value, variance = predictions.bayes_error(observables.test_latent, pairs)
+        per_instance["bayes_error"] = value.cpu().numpy()
+        estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
+    checks = exact_checks(draws, plan, noise_variance)
+    behaviour = _behaviour(record, plan, float(norms.mean()))
+    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
+    if pairs:
+        estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
+    return Analysis(estimates, convergences, per_instance, checks, behaviour, verdict)
+
+
+def _scalar_estimates(
+    per_instance: Mapping[str, Values], convergences: Mapping[str, Convergence], norms: Values
+) -> dict[str, Estimate]:
+    estimates = {}
+    for name, values in per_instance.items():
+        variance = convergences[name].monte_carlo_variance
+        if name in RATIOS:
+            estimates[name] = disorder_ratio(values, norms, variance)
+        else:
+            estimates[name] = disorder_mean(values, variance)
+    return estimates
+
+
+def _behaviour(record: Record, plan: ChainPlan, start_of_teacher: float) -> Behaviour:
+    warmup = record.schedule.warmup
+    measured = slice(warmup, None)
+    places = plan.where("teacher") or plan.where("prior")
+    plateau = float(record.draws["overlap"].mean())
+    trace = record.warmup["overlap"][:, places].mean(axis=(0, 1))
+    if plan.where("teacher"):
+        trace[0] = start_of_teacher
+    return Behaviour(
+        float(record.statistics["divergent"][..., measured].mean()),
+        stuck_chains(record.statistics["accepted"][..., measured]),
+        decay_time(trace, plateau),
+        warmup,
+    )

@@ -1,0 +1,53 @@
+"""Error bars over the disorder.
+
+Instances are independent, and each instance's value carries its own Monte Carlo noise: the spread of the values over
+instances therefore holds both the disorder and the Monte Carlo error, and its Student t has instances - 1 degrees of freedom.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A disorder average.
+
+    `standard_error` contains Monte Carlo and disorder error (NaN for one instance); `monte_carlo_variance` is the part of
+    `standard_error` squared that longer chains would remove, NaN where it is not known.
+    """
+
+    value: float
+    standard_error: float
+    monte_carlo_variance: float
+
+    @property
+    def monte_carlo_ratio(self) -> float:
+        """Monte Carlo variance over disorder variance; infinite where the Monte Carlo error explains all of the spread."""
+        disorder = self.standard_error**2 - self.monte_carlo_variance
+        return self.monte_carlo_variance / disorder if disorder > 0 else math.inf
+
+    def shifted(self, offset: float) -> "Estimate":
+        return Estimate(self.value + offset, self.standard_error, self.monte_carlo_variance)
+
+
+def disorder_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
+    """Mean over instances of `values` [instances], with the Monte Carlo variance of each."""
+    count = len(values)
+    return Estimate(float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2)
+
+
+def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance: Values) -> Estimate:
+    """Ratio of disorder means, error by the delta method; `monte_carlo_variance` is that of the numerators."""
+    count, scale = len(numerator), float(denominator.mean())
+    ratio = float(numerator.mean()) / scale
+    error = _standard_error((numerator - ratio * denominator) / scale)
+    return Estimate(ratio, error, float(monte_carlo_variance.sum()) / (count * scale) ** 2)
+
+
+def _standard_error(values: Values) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan

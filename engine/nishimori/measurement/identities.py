@@ -1,0 +1,65 @@
+"""Exact checks: statements that hold at every size if, and only if, the sampler is right.
+
+Each check is a difference with mean zero, one value an instance, judged by a Student t with instances - 1 degrees of
+freedom. Source: Nishimori identities, Proposition 5 of arXiv 2505.03577; virial theorem for the last.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from nishimori.chains.start import ChainPlan
+
+Values = NDArray[np.float64]
+
+START_OBSERVABLES = ("training_energy", "gibbs_error", "overlap")
+
+
+@dataclass(frozen=True)
+class Check:
+    """`value` is the mean difference from zero, `z` its Student t mapped to a normal, `p_value` two-sided."""
+
+    name: str
+    statement: str
+    value: float
+    standard_error: float
+    z: float
+    p_value: float
+
+
+def student_to_normal(t: float, degrees_of_freedom: int) -> float:
+    """The standard normal deviate with the same tail probability as `t`; NaN without a degree of freedom."""
+    if degrees_of_freedom < 1 or math.isnan(t):
+        return math.nan
+    return float(-np.sign(t) * special.ndtri(special.stdtr(degrees_of_freedom, -abs(t))))
+
+
+def check(name: str, statement: str, differences: Values) -> Check:
+    """Test that `differences` [instances] have mean zero."""
+    count, value = len(differences), float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
+    z = student_to_normal(value / error if error > 0 else math.nan, count - 1)
+    return Check(name, statement, value, error, z, float(2 * special.ndtr(-abs(z))))
+
+
+def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: float) -> list[Check]:
+    """All checks these draws allow: N1 and N6 always, N2 with independent pairs, the agreement of starts with both."""
+    means = {name: values.mean(axis=(1, 2)) for name, values in draws.items()}
+    checks = [
+        check("train_energy", "E<(y - F)^2> equals the noise variance (N1)", means["training_energy"] - noise_variance),
+        check("virial", "<theta . grad U> equals the number of parameters (N6)", means["virial"] - 1),
+    ]
+    if "replica_function_overlap" in draws:
+        difference = means["function_overlap"] - means["replica_function_overlap"]
+        checks.append(check("teacher_replica", "E<F F*> equals E<F_A F_B> on test inputs (N2)", difference))
+    teacher, prior = plan.where("teacher"), plan.where("prior")
+    if teacher and prior:
+        for name in START_OBSERVABLES:
+            by_chain = draws[name].mean(axis=2)
+            difference = by_chain[:, teacher].mean(axis=1) - by_chain[:, prior].mean(axis=1)
+            checks.append(check(f"starts_{name}", f"{name} agrees between the two starts (N4)", difference))
+    return checks

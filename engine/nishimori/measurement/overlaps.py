@@ -1,0 +1,44 @@
+"""Overlaps and norms of weights."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nishimori.models.layout import Position
+
+
+def effective_weights(weights: Position) -> Tensor:
+    """v = W_1^T ... W_L^T a / sqrt(d_1 ... d_L), [instances, chains, input_dim]; E|v|^2 / input_dim = 1.
+
+    For the identity activation F(x) = v . x / sqrt(input_dim) exactly.
+    """
+    vector = weights.blocks[-1].unsqueeze(-2)
+    for layer in reversed(weights.blocks[:-1]):
+        vector = vector @ layer / math.sqrt(layer.shape[-2])
+    return vector.squeeze(-2).double()
+
+
+def mean_product(first: Tensor, second: Tensor) -> Tensor:
+    """Mean over the last axis of the elementwise product."""
+    return (first * second).mean(-1)
+
+
+def pair_mean_product(values: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Mean product of `values` [instances, chains, n] between the chains of each pair: [instances, pairs]."""
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    return mean_product(values[:, first], values[:, second])
+
+
+def layer_norms(weights: Position) -> dict[str, Tensor]:
+    """|W_l|^2 / (d_l d_{l-1}) and |a|^2 / d_L as `layer_norm_1`, ..., each [instances, chains]; the prior mean is 1."""
+    return {
+        f"layer_norm_{number}": block.double().square().flatten(2).mean(-1)
+        for number, block in enumerate(weights.blocks, start=1)
+    }
+
+
+def gram(values: Tensor) -> Tensor:
+    """Mean products between all chains: `values` [..., chains, n] to [..., chains, chains]."""
+    return torch.matmul(values, values.transpose(-1, -2)) / values.shape[-1]

@@ -1,0 +1,67 @@
+"""Posterior-mean predictions of every chain, and unbiased products of them.
+
+The square of one noisy posterior mean is biased by its Monte Carlo variance; the product of the means of two chains that are
+independent given the data is not. The draws are split into consecutive batches, and leaving out one batch at a time
+(the jackknife) gives the Monte Carlo variance of any such product.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nishimori.measurement.overlaps import gram
+
+MOST_BATCHES = 10
+
+
+class PredictionMeans:
+    """Sums over draws of F on the test inputs, by batch: [batches, instances, chains, test_samples], float64.
+
+    Memory is flat in the number of draws.
+    """
+
+    def __init__(self, draws: int) -> None:
+        self.draws = draws
+        self.batches = min(MOST_BATCHES, draws)
+        self.counts = torch.zeros(self.batches, dtype=torch.float64)
+        self.sums: Tensor | None = None
+
+    def update(self, draw: int, predictions: Tensor) -> None:
+        """Add draw number `draw`: `predictions` [instances, chains, test_samples]."""
+        batch = draw * self.batches // self.draws
+        if self.sums is None:
+            self.sums = predictions.new_zeros(self.batches, *predictions.shape)
+        self.sums[batch] += predictions
+        self.counts[batch] += 1
+
+    def mean(self) -> Tensor:
+        """[instances, chains, test_samples]."""
+        return self._sums().sum(0) / float(self.counts.sum())
+
+    def _sums(self) -> Tensor:
+        if self.sums is None:
+            raise ValueError("no draw was recorded; run at least one draw before asking for a mean")
+        return self.sums
+
+    def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).
+
+        `test_latent` is F*, [instances, 1, test_samples]. Returns value and Monte Carlo variance (jackknife over batches),
+        [instances]; the variance is NaN for a single batch.
+        """
+        first, second = [a for a, _ in pairs], [b for _, b in pairs]
+
+        def product(mean: Tensor) -> Tensor:
+            return gram(mean - test_latent)[:, first, second].mean(-1)
+
+        sums, counts = self._sums(), self.counts
+        total, count = sums.sum(0), float(counts.sum())
+        value = product(total / count)
+        if self.batches < 2:
+            return value, torch.full_like(value, torch.nan)
+        left_out = [
+            product((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)
+        ]
+        spread = torch.stack(left_out).var(0, correction=0)
+        return value, (self.batches - 1) * spread

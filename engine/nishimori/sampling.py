@@ -1,0 +1,154 @@
+"""`sample`: calibrate, warm up, measure; and the `Run` it returns."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nishimori.adaptation.calibration import CalibrationRecord, calibrate
+from nishimori.chains.loop import Schedule, chain_loop
+from nishimori.chains.progress import Progress, reporter
+from nishimori.chains.record import Record
+from nishimori.chains.start import ChainPlan, initial_position
+from nishimori.measurement.analysis import Analysis, analyse
+from nishimori.measurement.error_bars import Estimate
+from nishimori.measurement.identities import Check
+from nishimori.measurement.observables import MatchedTeacherObservables
+from nishimori.measurement.predictions import PredictionMeans
+from nishimori.measurement.verdict import Verdict
+from nishimori.models.posterior import Posterior
+from nishimori.models.randomness import Randomness
+from nishimori.samplers.base import State
+from nishimori.samplers.hmc import HMC
+
+CALIBRATION_CHAINS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What sampling left.
+
+    `draws[name]` is [instances, chains, draws] ([instances, pairs, draws] for two-replica observables; see
+    MatchedTeacherObservables), `estimates[name]` a value with its standard error over the posterior and the disorder.
+    """
+
+    target: Posterior
+    plan: ChainPlan
+    calibration: CalibrationRecord
+    record: Record
+    predictions: PredictionMeans
+    state: State
+    analysis: Analysis
+
+    @property
+    def draws(self) -> dict[str, NDArray[np.float64]]:
+        return self.record.draws
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        return self.analysis.estimates
+
+    @property
+    def checks(self) -> list[Check]:
+        return self.analysis.checks
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.analysis.verdict
+
+    @property
+    def acceptance(self) -> float:
+        """Mean acceptance probability of the measured transitions."""
+        return float(self.record.statistics["acceptance"][..., self.record.schedule.warmup :].mean())
+
+    def diagnostics(self) -> dict[str, Any]:
+        """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""
+        return {
+            "acceptance": self.acceptance,
+            **asdict(self.analysis.behaviour),
+            "observables": {
+                name: {
+                    "effective_sample_size": result.effective_sample_size,
+                    "r_hat": result.r_hat,
+                    "monte_carlo_error": float(np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)),
+                }
+                for name, result in self.analysis.convergences.items()
+            },
+            "layer_norms": {
+                name: float(values.mean())
+                for name, values in self.draws.items()
+                if name.startswith("layer_norm_")
+            },
+        }
+
+
+def calibration_of(
+    target: Posterior,
+    sampler: HMC,
+    seed: int,
+    point: str = "",
+    progress: Progress | None = None,
+    calibration_chains: int = CALIBRATION_CHAINS,
+) -> CalibrationRecord:
+    """Choose what `sampler` leaves open, with chains started at the teacher: stationary from their first step."""
+    identities = tuple(range(calibration_chains))
+    report = progress or reporter("calibration")
+    return calibrate(
+        target,
+        sampler,
+        target.initial_position(identities, "teacher", seed, point),
+        Randomness.of(seed, point, target.instances, identities),
+        MatchedTeacherObservables(target, pairs=()).mixing,
+        lambda done, total, acceptance: report("calibration", done, total, acceptance),
+    )
+
+
+def sample(
+    target: Posterior,
+    sampler: HMC | None = None,
+    *,
+    chains: int = 2,
+    warmup: int = 50,
+    draws: int = 200,
+    thin: int = 1,
+    start: str = "both",
+    seed: int = 0,
+    point: str = "",
+    calibration: CalibrationRecord | None = None,
+    only_chains: Sequence[int] | None = None,
+    checks_in_experiment: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Sample the posterior of every instance with `chains` chains per start.
+
+    `calibration` is computed where it is not given; given it, a chain's draws depend on (seed, point, instance, chain)
+    alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
+    rate of the verdict is shared among (default: those of this run).
+
+    Raises ValueError for an unknown start, a count below one, or a calibration without these instances.
+    """
+    sampler, schedule = sampler or HMC(), Schedule(warmup, draws, thin)
+    plan = ChainPlan.of(chains, start, only_chains)
+    report = progress or reporter("nishimori")
+    record_of = calibration or calibration_of(target, sampler, seed, point, report)
+    randomness = Randomness.of(seed, point, target.instances, plan.chains)
+    step_size = record_of.step_size_of(target.instances)
+    kernel = sampler.kernel(target, step_size, record_of.num_steps, randomness)
+    observables = MatchedTeacherObservables(target, plan.disjoint_pairs())
+    record, predictions = Record(schedule), PredictionMeans(draws)
+    state = kernel.init(initial_position(target, plan, seed, point))
+    record.keep_start(observables(state).values)
+    for transition in chain_loop(kernel, state, schedule):
+        state = transition.state
+        if transition.draw is not None:
+            observation = observables(state)
+            record.keep(transition, observation.values)
+            predictions.update(transition.draw, observation.test_predictions)
+        else:
+            record.keep(transition, observables(state).values if transition.step < warmup else None)
+        phase, total = "sampling", schedule.transitions
+        report(phase, transition.step + 1, total, float(transition.info.acceptance.mean()))
+    analysis = analyse(record, plan, observables, predictions, checks_in_experiment)
+    return Run(target, plan, record_of, record, predictions, state, analysis)
