@@ -63,6 +63,12 @@ class Run:
         """Mean acceptance probability of the measured transitions."""
         return float(self.record.statistics["acceptance"][..., self.record.schedule.warmup :].mean())
 
+    @property
+    def realised_path_length(self) -> float:
+        """Mean over instances and measured transitions of step size times the jittered number of steps."""
+        steps = self.record.statistics["num_steps"][self.record.schedule.warmup :]
+        return float(np.mean(self.calibration.step_size) * steps.mean())
+
     def diagnostics(self) -> dict[str, Any]:
         """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""
         return {
@@ -72,7 +78,9 @@ class Run:
                 name: {
                     "effective_sample_size": result.effective_sample_size,
                     "r_hat": result.r_hat,
-                    "monte_carlo_error": float(np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)),
+                    "monte_carlo_error": float(
+                        np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)
+                    ),
                 }
                 for name, result in self.analysis.convergences.items()
             },

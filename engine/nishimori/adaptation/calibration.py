@@ -84,9 +84,7 @@ def _adapt_step_size(
     averaging = DualAveraging.init(kernel.step_size)
     for update in range(STEP_SIZE_UPDATES):
         count = min(STEP_SIZE_MOST_STEPS, _count(STEP_SIZE_PATH, averaging.step_size))
-        trial = hmc.kernel(
-            kernel.target, averaging.step_size, count, kernel.randomness, CALIBRATION_STREAMS
-        )
+        trial = hmc.kernel(kernel.target, averaging.step_size, count, kernel.randomness, CALIBRATION_STREAMS)
         state, info = trial.step(state, update)
         acceptance = info.acceptance.mean(dim=1)
         averaging = averaging.update(acceptance, hmc.target_acceptance)

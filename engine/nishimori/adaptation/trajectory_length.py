@@ -56,7 +56,9 @@ def choose_num_steps(
         state, scan = _scan(kernel, state, observables, longest, first_step + repeat)
         advance(float(scan.acceptance[longest // 2]))
         scans.append(scan)
-    starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(2)  # [observables, instances, values]
+    starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(
+        2
+    )  # [observables, instances, values]
     variance = starts.var(dim=-1).mean(dim=-1)
     jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
     correlation = (1 - jump / (2 * variance)).clamp(min=0.0)

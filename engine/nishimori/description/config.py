@@ -16,13 +16,13 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pass
 
 
-class SystemSection(_Section):
+class SystemSection(_Section, frozen=True, kw_only=True):
     """Which experiment is run."""
 
     kind: Literal["matched_teacher"] = "matched_teacher"
 
 
-class NetworkSection(_Section):
+class NetworkSection(_Section, frozen=True, kw_only=True):
     """`widths`, or `depth` with `width_ratios` (one for all hidden layers or one each; widths follow input_dim)."""
 
     input_dim: Count
@@ -33,14 +33,14 @@ class NetworkSection(_Section):
     readout: Literal["gaussian"] = "gaussian"
 
 
-class ChannelSection(_Section):
+class ChannelSection(_Section, frozen=True, kw_only=True):
     """How labels are made from the latent output; `noise_variance` is a variance."""
 
     kind: Literal["gaussian"] = "gaussian"
     noise_variance: Positive
 
 
-class DataSection(_Section):
+class DataSection(_Section, frozen=True, kw_only=True):
     """`sample_ratio` (samples per input dimension) or `samples`. `common` shares teachers and rows between points."""
 
     sample_ratio: Positive | None = None
@@ -52,7 +52,7 @@ class DataSection(_Section):
     common: bool = False
 
 
-class SamplerSection(_Section):
+class SamplerSection(_Section, frozen=True, kw_only=True):
     """HMC. `chains` counts chains per start; what is left out of step_size, num_steps, path_length is calibrated."""
 
     kind: Literal["hmc"] = "hmc"
@@ -67,7 +67,7 @@ class SamplerSection(_Section):
     calibration_chains: Count = 4
 
 
-class RunSection(_Section):
+class RunSection(_Section, frozen=True, kw_only=True):
     """`warmup` transitions, then `draws` kept ones, `thin` transitions apart."""
 
     warmup: NonNegative = 50
@@ -78,7 +78,7 @@ class RunSection(_Section):
     precision: Literal["fp32", "fp64"] = "fp32"
 
 
-class Config(_Section):
+class Config(_Section, frozen=True, kw_only=True):
     """One point: the experiment file without its sweep."""
 
     system: SystemSection = SystemSection()

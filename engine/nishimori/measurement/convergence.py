@@ -28,7 +28,9 @@ def convergence(draws: Values) -> Convergence:
         return Convergence(math.nan, math.nan, np.full(len(draws), math.nan))
     axes = {"chain_axis": 1, "draw_axis": 2}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a constant trace gives NaN, which is refused downstream
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # a constant trace gives NaN, which is refused downstream
         size = np.asarray(array_stats.ess(draws, method="bulk", **axes))
         r_hat = np.asarray(array_stats.rhat(draws, **axes))
         error = np.asarray(array_stats.mcse(draws, method="mean", **axes))

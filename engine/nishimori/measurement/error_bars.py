@@ -38,7 +38,9 @@ class Estimate:
 def disorder_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
     """Mean over instances of `values` [instances], with the Monte Carlo variance of each."""
     count = len(values)
-    return Estimate(float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2)
+    return Estimate(
+        float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2
+    )
 
 
 def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance: Values) -> Estimate:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from nishimori.chains.start import ChainPlan
+from nishimori.measurement.student import student_to_normal
 
 Values = NDArray[np.float64]
 
@@ -31,13 +32,6 @@ class Check:
     p_value: float
 
 
-def student_to_normal(t: float, degrees_of_freedom: int) -> float:
-    """The standard normal deviate with the same tail probability as `t`; NaN without a degree of freedom."""
-    if degrees_of_freedom < 1 or math.isnan(t):
-        return math.nan
-    return float(-np.sign(t) * special.ndtri(special.stdtr(degrees_of_freedom, -abs(t))))
-
-
 def check(name: str, statement: str, differences: Values) -> Check:
     """Test that `differences` [instances] have mean zero."""
     count, value = len(differences), float(differences.mean())
@@ -50,7 +44,11 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
     """All checks these draws allow: N1 and N6 always, N2 with independent pairs, the agreement of starts with both."""
     means = {name: values.mean(axis=(1, 2)) for name, values in draws.items()}
     checks = [
-        check("train_energy", "E<(y - F)^2> equals the noise variance (N1)", means["training_energy"] - noise_variance),
+        check(
+            "train_energy",
+            "E<(y - F)^2> equals the noise variance (N1)",
+            means["training_energy"] - noise_variance,
+        ),
         check("virial", "<theta . grad U> equals the number of parameters (N6)", means["virial"] - 1),
     ]
     if "replica_function_overlap" in draws:
@@ -63,3 +61,9 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
             difference = by_chain[:, teacher].mean(axis=1) - by_chain[:, prior].mean(axis=1)
             checks.append(check(f"starts_{name}", f"{name} agrees between the two starts (N4)", difference))
     return checks
+
+
+def number_of_checks(plan: ChainPlan) -> int:
+    """How many checks `exact_checks` will return for chains so planned."""
+    both = bool(plan.where("teacher") and plan.where("prior"))
+    return 2 + bool(plan.independent_pairs()) + both * len(START_OBSERVABLES)

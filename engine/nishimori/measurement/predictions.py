@@ -7,7 +7,9 @@ independent given the data is not. The draws are split into consecutive batches,
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.measurement.overlaps import gram
@@ -44,6 +46,10 @@ class PredictionMeans:
             raise ValueError("no draw was recorded; run at least one draw before asking for a mean")
         return self.sums
 
+    def to_host(self) -> dict[str, NDArray[np.float64]]:
+        """The sums and counts as host arrays, to be written to a file."""
+        return {"test_prediction_sum": self._sums().cpu().numpy(), "count": self.counts.numpy()}
+
     def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).
 
@@ -60,8 +66,6 @@ class PredictionMeans:
         value = product(total / count)
         if self.batches < 2:
             return value, torch.full_like(value, torch.nan)
-        left_out = [
-            product((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)
-        ]
+        left_out = [product((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)]
         spread = torch.stack(left_out).var(0, correction=0)
         return value, (self.batches - 1) * spread

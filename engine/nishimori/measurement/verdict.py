@@ -82,7 +82,9 @@ def _convergence_failures(convergences: Mapping[str, Convergence]) -> list[str]:
             failures.append(f"{name}: R-hat {result.r_hat:.3f} above {LARGEST_R_HAT}; take more draws")
         if not result.effective_sample_size >= SMALLEST_SAMPLE_SIZE:
             size = result.effective_sample_size
-            failures.append(f"{name}: effective sample size {size:.0f} below {SMALLEST_SAMPLE_SIZE:.0f}; take more draws")
+            failures.append(
+                f"{name}: effective sample size {size:.0f} below {SMALLEST_SAMPLE_SIZE:.0f}; take more draws"
+            )
     return failures
 
 
@@ -94,7 +96,9 @@ def _behaviour_failures(behaviour: Behaviour) -> list[str]:
             f"{len(behaviour.stuck)} stuck chain(s), first instance {instance} chain {chain}; lower the step size"
         )
     if not behaviour.divergent_fraction < LARGEST_DIVERGENT_FRACTION:
-        failures.append(f"{behaviour.divergent_fraction:.2%} of transitions diverged (below 0.1 % wanted); lower the step size")
+        failures.append(
+            f"{behaviour.divergent_fraction:.2%} of transitions diverged (below 0.1 % wanted); lower the step size"
+        )
     if not behaviour.warmup >= DECAY_TIMES_OF_WARMUP * behaviour.decay_time:
         failures.append(
             f"warm-up of {behaviour.warmup} is shorter than five decay times of the overlap with the teacher "

@@ -58,9 +58,7 @@ class HMCKernel:
         before = state.energy + chain_dot(momentum, momentum) / 2
         position, gradient = state.position.clone(), state.gradient.clone()
         count = self._jittered(step)
-        energy = integrate_(
-            self.target, self.splitting, position, momentum, gradient, self.step_size, count
-        )
+        energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, count)
         error = energy + chain_dot(momentum, momentum) / 2 - before
         uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
         acceptance, accepted = metropolis(error, uniform)

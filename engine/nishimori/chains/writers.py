@@ -1,0 +1,53 @@
+"""The files of one point: config, calibration, segments, states, summary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nishimori.adaptation.calibration import CalibrationRecord
+from nishimori.chains.files import publish_json
+from nishimori.chains.progress import Progress, silent
+from nishimori.chains.segments import Arrays, publish_arrays
+
+
+@dataclass(frozen=True)
+class PointWriter:
+    """Publishes into `directory` = points/<id>; nothing half-written is ever visible under its name.
+
+    `points_in_experiment` shares the false-alarm rate of the exact checks; `progress` is told of every transition.
+    """
+
+    directory: Path
+    points_in_experiment: int = 1
+    progress: Progress = silent
+
+    def publish_config(self, config: Mapping[str, Any]) -> None:
+        publish_json(self.directory / "config.json", config)
+
+    def calibration(self) -> CalibrationRecord | None:
+        """The record an earlier attempt published, if any. Raises ValueError where the file is not such a record."""
+        path = self.directory / "calibration.json"
+        if not path.exists():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
+        except msgspec.DecodeError as error:
+            raise ValueError(
+                f"{path}: not a calibration record ({error}); remove the file to calibrate anew"
+            ) from None
+
+    def publish_calibration(self, record: CalibrationRecord) -> None:
+        publish_json(self.directory / "calibration.json", msgspec.to_builtins(record))
+
+    def publish_segment(self, number: int, arrays: Arrays, state: Arrays, previous: str = "") -> str:
+        """Publish the sampler state, then the segment: its rename is the commit. Returns the segment's digest."""
+        name = f"{number:06d}.h5"
+        publish_arrays(self.directory / "states" / name, state, {"segment": number})
+        attributes = {"segment": number, "previous": previous}
+        return publish_arrays(self.directory / "segments" / name, arrays, attributes)
+
+    def publish_summary(self, summary: Mapping[str, Any]) -> None:
+        publish_json(self.directory / "summary.json", summary)

@@ -1,0 +1,28 @@
+"""The command line: `nishimori run | overlay | theory`. Parses, calls the layers below, turns refusals into exit codes."""
+
+import sys
+from collections.abc import Sequence
+
+from nishimori.cli.codes import WRONG_INPUT
+from nishimori.description.experiment import BadInput
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    import tyro
+
+    from nishimori.cli.overlay import overlay
+    from nishimori.cli.run import run
+    from nishimori.cli.theory import theory
+
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            {"run": run, "overlay": overlay, "theory": theory},
+            args=list(sys.argv[1:] if argv is None else argv),
+            prog="nishimori",
+            description="Sample deep Bayesian networks trained on matched teachers; lay theory over the measurements.",
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+    except BadInput as refusal:
+        print(f"nishimori: {refusal}", file=sys.stderr)
+        return WRONG_INPUT

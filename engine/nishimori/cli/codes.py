@@ -1,0 +1,6 @@
+"""Exit codes of every command."""
+
+DONE = 0
+WRONG_INPUT = 2
+VERDICT_FAILED = 3
+INTERRUPTED = 75

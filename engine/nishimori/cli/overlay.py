@@ -1,0 +1,39 @@
+"""`nishimori overlay`: measured points over theory, from finished or unfinished runs."""
+
+import json as json_module
+from dataclasses import asdict
+from pathlib import Path
+
+import tyro
+
+from nishimori.cli.codes import DONE
+from nishimori.cli.report import draw_overlay, load_summaries, print_report
+from nishimori.comparison.align import residuals
+from nishimori.description.experiment import BadInput
+
+
+def overlay(
+    directories: tyro.conf.Positional[tuple[Path, ...]],
+    observable: str = "bayes_error",
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Draw measured points over the line of the equivalent linear model, and print the comparison.
+
+    Args:
+        directories: run directories; their points are drawn together.
+        observable: bayes_error, generalization_error, gibbs_error, train_mmse, overlap, function_overlap, ...
+        out: where the figure goes; by default overlay.png in the first directory.
+        json: print the join of measurement and theory as one JSON object and nothing else.
+    """
+    if not directories:
+        raise BadInput("overlay needs at least one run directory; give the --out directory of a run")
+    summaries = load_summaries(directories)
+    path = out or directories[0] / "overlay.png"
+    draw_overlay(directories, observable, path)
+    if json:
+        rows = [asdict(row) for row in residuals(summaries, observable)]
+        print(json_module.dumps({"observable": observable, "figure": str(path), "points": rows}))
+    else:
+        print(print_report(summaries, observable) + f"\nfigure: {path}")
+    return DONE

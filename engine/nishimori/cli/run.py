@@ -1,0 +1,174 @@
+"""`nishimori run`: sample every point of an experiment and compare it with theory."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from nishimori.cli.codes import DONE, INTERRUPTED, VERDICT_FAILED
+from nishimori.cli.report import draw_overlay, print_report
+from nishimori.description.config import Config
+from nishimori.description.experiment import BadInput, Experiment, Point, load_experiment
+from nishimori.systems import SYSTEMS
+
+OBSERVABLE = "bayes_error"
+
+
+def run(
+    experiment: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="EXPERIMENT.toml")],
+    out: Path,
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> int:
+    """Sample every point of an experiment, check the chains, and lay theory over the measurements.
+
+    Running again into the same directory goes on after the last finished point. Exit codes: 0 done and converged,
+    2 the input is wrong, 3 finished but a verdict failed, 75 interrupted (run again to go on).
+
+    Args:
+        experiment: the experiment file.
+        out: directory of the results; new, empty, or holding this very experiment.
+        set: overrides a key of the file, as section.key=value; may be given again for another key.
+        device: cpu, cuda, or auto for a GPU where there is one.
+        dry_run: print the points and stop.
+        json: print the summary as one JSON object on stdout and nothing else there.
+    """
+    loaded = _on_device(load_experiment(experiment, set), device)
+    if dry_run:
+        print(_grid(loaded))
+        return DONE
+    _require_device(loaded.points[0].config)
+    _claim(out, loaded)
+    try:
+        summaries = _run(out, loaded)
+    except KeyboardInterrupt:
+        print(
+            f"\nnishimori: interrupted; finished points are kept, run again with --out {out} to go on",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    summary = _publish(out, summaries)
+    print(_as_json(summary) if json else _report(out, summaries))
+    return DONE if summary["verdict"]["passed"] else VERDICT_FAILED
+
+
+def _on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:
+    if device is None:
+        return experiment
+    points = tuple(replace(point, config=_with_device(point.config, device)) for point in experiment.points)
+    experiment.document["run"]["device"] = device
+    return replace(experiment, points=points)
+
+
+def _with_device(config: Config, device: Literal["auto", "cpu", "cuda"]) -> Config:
+    import msgspec
+
+    return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, device=device))
+
+
+def _grid(experiment: Experiment) -> str:
+    lines = [f"{len(experiment.points)} points"]
+    for point in experiment.points:
+        parameters = SYSTEMS[point.config.system.kind].parameters(point.config)
+        lines.append(f"{point.identity}  {_describe(parameters)}")
+    return "\n".join(lines)
+
+
+def _describe(parameters: dict[str, Any]) -> str:
+    return (
+        f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
+        f"alpha={parameters['sample_ratio']:g} Delta={parameters['noise_variance']:g}"
+    )
+
+
+def _require_device(config: Config) -> None:
+    from nishimori.models.device import resolve_device
+
+    try:
+        resolve_device(config.run.device)
+    except ValueError as refusal:
+        raise BadInput(str(refusal)) from None
+
+
+def _claim(out: Path, experiment: Experiment) -> None:
+    """Make `out` this experiment's directory, or refuse with nothing written."""
+    from nishimori.chains.files import DirectoryBusy, exclusive, publish_json
+    from nishimori.cli.versions import versions
+
+    manifest = out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; give a directory to --out")
+    if not manifest.exists() and out.exists() and any(entry.name != "lock" for entry in out.iterdir()):
+        raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
+    if manifest.exists() and _identity_of(manifest) != experiment.identity:
+        raise BadInput(f"{out} holds another experiment; give another directory to --out")
+    try:
+        with exclusive(out):
+            if not manifest.exists():
+                publish_json(
+                    manifest,
+                    {
+                        "schema": 1,
+                        "identity": experiment.identity,
+                        "experiment": experiment.document,
+                        "points": [
+                            {"id": point.identity, "swept": point.swept} for point in experiment.points
+                        ],
+                        **versions(experiment.points[0].config.run.device),
+                    },
+                )
+    except DirectoryBusy as refusal:
+        raise BadInput(str(refusal)) from None
+    except OSError as error:
+        raise BadInput(f"{out} cannot be written ({error}); give a writable directory to --out") from None
+
+
+def _identity_of(manifest: Path) -> str:
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput(f"{manifest} is not a run's manifest; give another directory to --out") from None
+
+
+def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
+    from nishimori.chains.files import DirectoryBusy
+    from nishimori.chains.progress import reporter
+    from nishimori.executors.local import run_points
+
+    count, system = len(experiment.points), SYSTEMS[experiment.points[0].config.system.kind]
+
+    def progress(number: int, point: Point) -> Callable[[str, int, int, float], None]:
+        return reporter(f"[{number + 1}/{count}] {_describe(system.parameters(point.config))}")
+
+    try:
+        return run_points(system, experiment, out, progress)
+    except DirectoryBusy as refusal:
+        raise BadInput(str(refusal)) from None
+
+
+def _publish(out: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    from nishimori.chains.files import publish_json, without_nan
+
+    failed = [
+        f"{_describe(summary['parameters'])}: {failure}"
+        for summary in summaries
+        for failure in summary["verdict"]["failures"]
+    ]
+    summary = {"schema": 1, "verdict": {"passed": not failed, "failures": failed}, "points": list(summaries)}
+    publish_json(out / "summary.json", summary)
+    draw_overlay([out], OBSERVABLE, out / "overlay.png")
+    return without_nan(summary)
+
+
+def _as_json(summary: dict[str, Any]) -> str:
+    return json.dumps(summary, allow_nan=False)
+
+
+def _report(out: Path, summaries: Sequence[dict[str, Any]]) -> str:
+    return print_report(summaries, OBSERVABLE) + f"\nfigure: {out / 'overlay.png'}"

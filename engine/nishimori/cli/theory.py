@@ -1,0 +1,79 @@
+"""`nishimori theory`: the equivalent linear model's predictions, without sampling anything."""
+
+import json
+import math
+from typing import Literal
+
+from nishimori.cli.codes import DONE
+from nishimori.comparison.tables import table
+from nishimori.description import GaussianChannel, Network
+from nishimori.description.experiment import BadInput
+from nishimori.theory import Prediction, predict
+
+MEANINGS = {
+    "sigma": "variance of the latent output after each layer, 0 to L",
+    "eta": "signal of the equivalent linear model",
+    "gamma": "its effective noise variance (plateau of the Bayes error)",
+    "overlap": "q, effective linear weights of sample and teacher",
+    "function_overlap": "E F F* on fresh inputs",
+    "bayes_error": "E (F* - <F>)^2 on fresh inputs",
+    "generalization_error": "E (Y - <Y>)^2, label noise included",
+    "gibbs_error": "E <(F* - F)^2> on fresh inputs",
+    "train_mmse": "E (F* - <F>)^2 on the training inputs",
+    "mutual_information": "I(weights; data) / samples, in nats",
+    "mutual_information_per_dim": "I(weights; data) / input_dim, in nats",
+    "log_evidence": "E log Z / samples, in nats",
+}
+
+
+def theory(
+    activation: str,
+    depth: int,
+    sample_ratio: float,
+    noise_variance: float,
+    channel: Literal["gaussian"] = "gaussian",
+    json: bool = False,
+) -> int:
+    """Predict errors, overlap and mutual information of a Bayes-optimal deep network.
+
+    Example: nishimori theory --activation tanh --depth 2 --sample-ratio 2 --noise-variance 0.1
+
+    Args:
+        activation: identity, tanh, tanh2 (tanh 2x), erf, erf_sqrt2 (erf of x over root 2), sin or sign.
+        depth: number of hidden layers; 0 is the linear model.
+        sample_ratio: training samples per input dimension, alpha = n / d.
+        noise_variance: variance of the label noise, Delta.
+        channel: how labels are made from the latent output.
+        json: print one JSON object and nothing else.
+    """
+    del channel
+    prediction = _predict(activation, depth, sample_ratio, noise_variance)
+    print(_json(prediction) if json else _table(prediction))
+    return DONE
+
+
+def _predict(activation: str, depth: int, sample_ratio: float, noise_variance: float) -> Prediction:
+    if depth < 0:
+        raise BadInput(f"--depth {depth}: the number of hidden layers cannot be negative; give 0 or more")
+    try:
+        network = Network(1, (1,) * depth, activation)
+        return predict(network, GaussianChannel(noise_variance), sample_ratio)
+    except ValueError as refusal:
+        raise BadInput(str(refusal)) from None
+
+
+def _json(prediction: Prediction) -> str:
+    return json.dumps(prediction.to_dict(), allow_nan=False)
+
+
+def _table(prediction: Prediction) -> str:
+    values = prediction.to_dict()
+    rows = [[name, _text(values[name]), meaning] for name, meaning in MEANINGS.items()]
+    lines = table(["quantity", "value", "meaning"], rows)
+    return lines
+
+
+def _text(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}" if math.isfinite(value) else str(value)
+    return " ".join(f"{entry:.6g}" for entry in value)

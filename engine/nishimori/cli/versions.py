@@ -1,0 +1,31 @@
+"""What a run was made with."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("nishimori", "torch", "numpy", "numba", "scipy", "h5py", "arviz-stats")
+
+
+def versions(device: str) -> dict[str, Any]:
+    """Package versions, the device and its name, and the number of threads."""
+    import torch
+
+    from nishimori.models.device import resolve_device
+
+    kind = resolve_device(device).type
+    name = torch.cuda.get_device_name() if kind == "cuda" else platform.processor() or platform.machine()
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{package: _version(package) for package in PACKAGES},
+        },
+        "device": {"kind": kind, "name": name, "threads": torch.get_num_threads()},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,1 @@
+"""Measured against predicted: the join, its tables and its figures."""

@@ -1,0 +1,122 @@
+"""Figures: measured points with bars over lines of theory. The only module that imports matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nishimori.comparison.series import Series
+
+SYMBOLS = {
+    "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
+    "noise_variance": r"noise variance  $\Delta$",
+    "input_dim": r"input dimension  $d$",
+    "bayes_error": r"Bayes error  $\varepsilon$",
+    "generalization_error": r"generalization error  $\varepsilon + \Delta$",
+    "gibbs_error": r"Gibbs error  $2\varepsilon$",
+    "train_mmse": r"training MMSE",
+    "training_energy": r"training energy  $\langle (y - F)^2 \rangle$",
+    "overlap": r"overlap  $q$",
+    "replica_overlap": r"replica overlap  $q$",
+    "function_overlap": r"function overlap  $\eta^2 q$",
+    "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
+}
+SHORT = {
+    "depth": "L",
+    "sample_ratio": r"\alpha",
+    "noise_variance": r"\Delta",
+    "input_dim": "d",
+    "widths": "(d_l)",
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, safe for colour-blind readers."""
+MARKERS = "osD^vPX"
+
+
+def label_text(label: dict[str, Any]) -> str:
+    """The legend entry of a series."""
+    parts = [
+        f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
+        for name, value in label.items()
+    ]
+    return ", ".join(parts) or "measured"
+
+
+def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: str, path: Path) -> None:
+    """Draw all series into `path` (PNG, or the format its suffix names)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, line in enumerate(series):
+        _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+    _levels_legend(axes, series)
+    axes.set_xscale("log")
+    _plain_ticks(axes, series)
+    axes.set_xlabel(SYMBOLS.get(axis, axis))
+    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, {label_text(line.label) for line in series})
+    axes.set_ylim(bottom=0)
+    figure.savefig(path, dpi=200)
+
+
+def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
+    if len(line.curve):
+        axes.plot(line.curve_x, line.curve, color=colour, linewidth=1.4, zorder=1)
+        left, right = line.curve_x[0], line.curve_x[-1]
+        span = (right / left) ** 0.07
+        if line.prior_level is not None:
+            axes.plot(
+                [left, left * span], [line.prior_level] * 2, color=colour, linestyle="--", linewidth=1.2
+            )
+        if line.plateau is not None:
+            axes.plot([right / span, right], [line.plateau] * 2, color=colour, linestyle=":", linewidth=1.6)
+    axes.errorbar(
+        line.x,
+        line.value,
+        yerr=line.error,
+        fmt=marker,
+        color=colour,
+        markersize=5,
+        capsize=3,
+        elinewidth=1.2,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        label=label_text(line.label),
+        zorder=3,
+    )
+
+
+def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
+    grey = "0.35"
+    if any(len(line.curve) for line in series):
+        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+    if any(line.prior_level is not None for line in series):
+        axes.plot(
+            [],
+            [],
+            color=grey,
+            linestyle="--",
+            linewidth=1.2,
+            label=r"prior level  $\sigma_L$ ($\alpha \to 0$)",
+        )
+    if any(line.plateau is not None for line in series):
+        axes.plot(
+            [], [], color=grey, linestyle=":", linewidth=1.6, label=r"plateau  $\gamma$ ($\alpha \to \infty$)"
+        )
+
+
+def _legend(axes: Any, measured: set[str]) -> None:
+    """Measured series first, then what the lines mean."""
+    entries = zip(*axes.get_legend_handles_labels(), strict=True)
+    ordered = sorted(entries, key=lambda entry: entry[1] not in measured)
+    axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9)
+
+
+def _plain_ticks(axes: Any, series: Sequence[Series]) -> None:
+    """Label the measured places with plain numbers rather than powers of ten."""
+    places = sorted({float(x) for line in series for x in line.x})
+    if len(places) <= 8:
+        axes.set_xticks(places, [f"{place:g}" for place in places])
+        axes.minorticks_off()

@@ -1,0 +1,62 @@
+"""Tables for a terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nishimori.comparison.align import Agreement
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Right-aligned columns under their headers."""
+    widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in (header, *rows)
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def with_error(value: float, error: float | None) -> str:
+    """0.1086(23): the error in units of the last digits shown."""
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}({round(error * 10**digits)})"
+
+
+def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
+    """One line a point: parameters, measured, theory, z, acceptance, verdict."""
+    header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
+    return table(header, [_row(summary, observable) for summary in summaries])
+
+
+def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
+    parameters = summary["parameters"]
+    estimate = summary["estimates"].get(observable)
+    theory = (summary["theory"] or {}).get(observable)
+    z = summary["z_scores"].get(observable)
+    return [
+        parameters["activation"],
+        str(parameters["depth"]),
+        str(parameters["input_dim"]),
+        f"{parameters['sample_ratio']:g}",
+        f"{parameters['noise_variance']:g}",
+        "-" if estimate is None else with_error(estimate["value"], estimate["standard_error"]),
+        "-" if theory is None else f"{theory:.4f}",
+        "-" if z is None or math.isnan(z) else f"{z:+.2f}",
+        f"{summary['diagnostics']['acceptance']:.2f}",
+        "passed" if summary["verdict"]["passed"] else "failed",
+    ]
+
+
+def agreement_line(result: Agreement | None, observable: str) -> str:
+    """All points in one sentence."""
+    if result is None:
+        return f"{observable}: no point has both a measurement and a prediction"
+    return (
+        f"{observable} against theory over {result.points} points: mean |z| {result.mean_absolute_z:.2f}, "
+        f"largest |z| {result.largest_absolute_z:.2f}, chi-square p = {result.p_value:.2g}, "
+        f"median relative standard error {100 * result.median_relative_error:.1f} %"
+    )

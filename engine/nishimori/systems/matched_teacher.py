@@ -1,0 +1,181 @@
+"""The matched teacher: a deep network learns from a network of its own kind, and its posterior is Bayes-optimal."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nishimori import theory
+from nishimori.comparison.align import z_scores
+from nishimori.description import GaussianChannel, Network
+from nishimori.description.config import Config, to_plain
+from nishimori.description.experiment import identity, network_sizes, sample_count
+
+if TYPE_CHECKING:
+    from nishimori.chains.writers import PointWriter
+    from nishimori.models.problem import Problem
+    from nishimori.samplers.hmc import HMC
+    from nishimori.sampling import Run
+
+SUMMARY_SCHEMA = 1
+
+
+def network_of(config: Config) -> Network:
+    section = config.network
+    return Network(section.input_dim, network_sizes(config), section.activation, section.readout)
+
+
+def channel_of(config: Config) -> GaussianChannel:
+    return GaussianChannel(config.channel.noise_variance)
+
+
+class MatchedTeacher:
+    """Teacher and student share architecture, prior and channel (arXiv 2505.03577)."""
+
+    def parameters(self, config: Config) -> dict[str, Any]:
+        """What names a point in tables, joins and figures; sample_ratio is the realised n / d."""
+        network = network_of(config)
+        return {
+            "activation": network.activation.name,
+            "depth": network.depth,
+            "widths": list(network.widths),
+            "input_dim": network.input_dim,
+            "sample_ratio": sample_count(config) / network.input_dim,
+            "noise_variance": config.channel.noise_variance,
+        }
+
+    def predict(self, config: Config) -> dict[str, Any]:
+        """The equivalent linear model's values, by the names the estimates have."""
+        return self.predict_at(self.parameters(config))
+
+    def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for any parameters, between the points too."""
+        network = Network(parameters["input_dim"], parameters["widths"], parameters["activation"])
+        channel = GaussianChannel(parameters["noise_variance"])
+        prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
+        same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
+        return {**prediction, **{name: prediction[of] for name, of in same.items()}}
+
+    def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]:
+        """Sample a point, publish its files and return its summary."""
+        started = time.monotonic()
+        writer.publish_config(to_plain(config))
+        run = _sample(config, writer)
+        content = writer.publish_segment(0, *_arrays(run))
+        summary = {
+            **self._summary(config, run),
+            "digest": content,
+            "device": str(run.target.device),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        writer.publish_summary(summary)
+        return summary
+
+    def _summary(self, config: Config, run: "Run") -> dict[str, Any]:
+        estimates = {
+            name: {"value": estimate.value, "standard_error": estimate.standard_error}
+            for name, estimate in run.estimates.items()
+        }
+        instances = len(run.target.instances)
+        predicted, refusal = self._theory(config)
+        return {
+            "schema": SUMMARY_SCHEMA,
+            "id": identity(config),
+            "parameters": self.parameters(config),
+            "instances": instances,
+            "estimates": estimates,
+            "theory": predicted,
+            **({"theory_refusal": refusal} if refusal else {}),
+            "z_scores": z_scores(estimates, predicted or {}, instances),
+            "checks": {check.name: asdict(check) for check in run.checks},
+            "verdict": {"passed": run.verdict.passed, "failures": list(run.verdict.failures)},
+            "diagnostics": run.diagnostics(),
+            "calibration": {
+                "num_steps": run.calibration.num_steps,
+                "path_length": run.calibration.path_length,
+                "realised_path_length": run.realised_path_length,
+            },
+        }
+
+    def _theory(self, config: Config) -> tuple[dict[str, Any] | None, str]:
+        try:
+            return self.predict(config), ""
+        except theory.OutsideTheTheorem as refusal:
+            return None, str(refusal)
+
+
+def _sample(config: Config, writer: "PointWriter") -> "Run":
+    from nishimori.chains.start import ChainPlan
+    from nishimori.measurement.identities import number_of_checks
+    from nishimori.models.posterior import Posterior
+    from nishimori.sampling import calibration_of, sample
+
+    sampler, point = config.sampler, identity(config)
+    target = Posterior(_problem(config, point), precision=config.run.precision, device=config.run.device)
+    hmc = _hmc(config)
+    record = writer.calibration()
+    if record is None:
+        seed, chains = config.run.seed, sampler.calibration_chains
+        record = calibration_of(target, hmc, seed, point, writer.progress, chains)
+        writer.publish_calibration(record)
+    checks = number_of_checks(ChainPlan.of(sampler.chains, sampler.start))
+    return sample(
+        target,
+        hmc,
+        chains=sampler.chains,
+        warmup=config.run.warmup,
+        draws=config.run.draws,
+        thin=config.run.thin,
+        start=sampler.start,
+        seed=config.run.seed,
+        point=point,
+        calibration=record,
+        checks_in_experiment=writer.points_in_experiment * checks,
+        progress=writer.progress,
+    )
+
+
+def _problem(config: Config, point: str) -> "Problem":
+    from nishimori.models.problem import matched_teacher
+
+    data = config.data
+    return matched_teacher(
+        network_of(config),
+        channel_of(config),
+        samples=sample_count(config),
+        instances=data.instances,
+        seed=data.seed,
+        test_samples=data.test_samples,
+        point="" if data.common else point,
+    )
+
+
+def _hmc(config: Config) -> "HMC":
+    from nishimori.samplers.hmc import HMC
+
+    section = config.sampler
+    return HMC(
+        integrator=section.integrator,
+        step_size=section.step_size,
+        num_steps=section.num_steps,
+        path_length=section.path_length,
+        target_acceptance=section.target_acceptance,
+        jitter=section.jitter,
+    )
+
+
+def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the segment and the state file hold, as host arrays."""
+    segment = {
+        "draws": run.record.draws,
+        "warmup": run.record.warmup,
+        "statistics": run.record.statistics,
+        "moments": run.predictions.to_host(),
+    }
+    state = {
+        "state": {
+            "position": run.state.position.to_edge().cpu().numpy(),
+            "energy": run.state.energy.cpu().numpy(),
+        }
+    }
+    return segment, state

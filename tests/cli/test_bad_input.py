@@ -1,0 +1,141 @@
+"""Bad input: exit code 2, one sentence naming key and remedy, nothing written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiments import changed, write
+
+from nishimori.cli import main
+
+CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    (changed(data__sampel_ratio=2.0), ("data.sampel_ratio", "not a known key", "sample_ratio")),
+    (changed(sampling={"chains": 2}), ("[sampling]", "not a known key", "sampler")),
+    (changed(channel__noise_variance=-0.1), ("channel.noise_variance", "> 0")),
+    (changed(channel__noise_variance=0), ("channel.noise_variance", "> 0")),
+    (changed(channel__noise_variance=None), ("channel.noise_variance", "missing", "add it")),
+    (changed(data__sample_ratio=0.01), ("data.sample_ratio", "zero samples", "raise")),
+    (changed(data__sample_ratio=None), ("data", "sample_ratio or samples", "give one")),
+    (changed(network__activation="tanhh"), ("network.activation", "tanhh", "did you mean 'tanh'")),
+    (changed(network__readout="fixed"), ("network.readout", "fixed", "gaussian")),
+    (changed(network__widths=[16]), ("widths", "depth", "give one")),
+    (changed(network__width_ratios=[1.0, 2.0]), ("network.width_ratios", "depth 1")),
+    (changed(network__width_ratios=0.001), ("network.width_ratios", "without units")),
+    (changed(network__input_dim=1.5), ("network.input_dim", "int")),
+    (
+        changed(sampler__num_steps=5, sampler__path_length=1.0),
+        ("sampler.num_steps", "path_length", "keep one"),
+    ),
+    (changed(run__draws=0), ("run.draws", ">= 1")),
+    (changed(run__device="gpu"), ("run.device", "gpu", "cuda")),
+    (changed(sweep={"data.sampel_ratio": [1.0, 2.0]}), ("data.sampel_ratio", "not a known key")),
+    (changed(sweep={"data.sample_ratio": []}), ("sweep.data.sample_ratio", "at least one value")),
+    (changed(sweep={"data.sample_ratio": [1.0, 1.0]}), ("same point twice", "remove")),
+    (changed(sweep={"sample_ratio": [1.0]}), ("sample_ratio", "dotted")),
+]
+
+
+def run(experiment: Path, out: Path, *options: str) -> int:
+    return main(["run", str(experiment), "--out", str(out), *options])
+
+
+@pytest.mark.parametrize(("document", "words"), CASES, ids=[words[0] for _, words in CASES])
+def test_wrong_experiment(
+    document: dict[str, Any], words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = write(tmp_path / "experiment.toml", document)
+    assert run(experiment, tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert str(experiment) in message
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[network\n", ("not valid TOML", "line")),
+        ("network = 3\n", ("network", "object")),
+        ("", ("[network]", "missing")),
+    ],
+)
+def test_broken_file(
+    text: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = tmp_path / "broken.toml"
+    experiment.write_text(text, encoding="utf-8")
+    assert run(experiment, tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nowhere.toml", tmp_path / "out") == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.instances", ("--set", "section.key=value")),
+        ("data.instances=0", ("data.instances", ">= 1")),
+        ("data.instancse=3", ("data.instancse", "instances")),
+    ],
+)
+def test_wrong_override(
+    override: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = write(tmp_path / "experiment.toml", changed())
+    assert run(experiment, tmp_path / "out", "--set", override) == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "out").exists()
+
+
+def test_directory_of_another_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text('{"identity": "of something else"}', encoding="utf-8")
+    assert run(experiment, out) == 2
+    assert "holds another experiment; give another directory" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+
+
+def test_directory_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("precious", encoding="utf-8")
+    assert run(experiment, out) == 2
+    assert "not empty and holds no run" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = write(tmp_path / "experiment.toml", changed())
+    assert run(experiment, experiment) == 2
+    assert "is a file; give a directory" in capsys.readouterr().err
+
+
+def test_no_gpu_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    experiment = write(tmp_path / "experiment.toml", changed())
+    assert run(experiment, tmp_path / "out", "--device", "cuda") == 2
+    assert "sees no GPU" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--observable", "bayes_eror"]])
+def test_overlay_of_nothing(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["overlay", str(tmp_path), *options]) == 2
+    assert "holds no finished point" in capsys.readouterr().err
+
+
+def test_unknown_option_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["theory", "--depht", "2"], ["runn"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2

@@ -1,0 +1,193 @@
+"""The batched network equals the reference, the reference equals autodiff, and the posterior is built of them."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import nishimori as nm
+from nishimori.description.activations import ACTIVATIONS
+from nishimori.models.layout import Layout, Position, add_scaled_, chain_dot, select
+from nishimori_kernels.energy import reference
+from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
+from nishimori_kernels.energy.batched import BatchedNetwork
+
+NAMES = sorted(ACTIVATION_KERNELS)
+# instances, chains, samples, input_dim, widths
+CASES = [
+    (1, 1, 1, 1, ()),
+    (3, 2, 7, 63, ()),
+    (1, 1, 1, 1, (1,)),
+    (2, 3, 5, 2, (1,)),
+    (2, 1, 63, 100, (2,)),
+    (1, 4, 1, 63, (100,)),
+    (3, 2, 9, 5, (2, 63)),
+    (2, 2, 17, 63, (1, 100)),
+    (2, 3, 4, 100, (63, 2, 1)),
+    (1, 2, 33, 2, (7, 100, 63)),
+]
+PRECISIONS = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+
+
+def draw(case, dtype=torch.float64) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
+    """Weights, inputs, latent gradients and addends."""
+    instances, chains, samples, input_dim, widths = case
+    generator = torch.Generator().manual_seed(1)
+    columns = (input_dim, *widths)
+    shapes = [*zip(widths, columns, strict=False), (columns[-1],)]
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    weights = [normal(instances, chains, *shape) for shape in shapes]
+    addend = [normal(instances, chains, *shape) for shape in shapes]
+    return weights, normal(instances, samples, input_dim), normal(instances, chains, samples), addend
+
+
+def doubles(values: list[Tensor]) -> list[Tensor]:
+    return [value.double() for value in values]
+
+
+def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    """Within `tolerance` of the largest entry over all blocks."""
+    scale = max(float(value.abs().max()) for value in expected)
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape == e.shape
+        error = float((a.double() - e).abs().max())
+        assert error <= tolerance * scale, (error, scale)
+
+
+def by_autodiff(weights: list[Tensor], inputs: Tensor, activation: str, cotangent: Tensor) -> list[Tensor]:
+    leaves = [weight.clone().requires_grad_() for weight in weights]
+    output = (reference.latent(leaves, inputs, activation) * cotangent).sum()
+    return list(torch.autograd.grad(output, leaves))
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_reference_pull_back_equals_autodiff(case, activation):
+    weights, inputs, cotangent, _ = draw(case)
+    gradient = reference.pull_back(weights, inputs, activation, cotangent)
+    assert_close(gradient, by_autodiff(weights, inputs, activation, cotangent), 1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_batched_equals_reference(case, activation, dtype, tolerance):
+    weights, inputs, cotangent, addend = draw(case, dtype)
+    network = BatchedNetwork(inputs, case[4], activation, case[1])
+    latent = network.forward(weights)
+    assert latent.dtype == dtype
+    exact = doubles(weights), inputs.double(), activation
+    assert_close([latent], [reference.latent(*exact)], tolerance)
+    out = [torch.full_like(weight, torch.nan) for weight in weights]
+    network.pull_back(weights, cotangent, addend, out)
+    gradient = reference.pull_back(*exact, cotangent.double())
+    assert_close(out, [a + g for a, g in zip(doubles(addend), gradient, strict=True)], tolerance)
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_spent_buffers_leave_no_trace(activation):
+    case = (2, 3, 5, 4, (6, 3))
+    weights, inputs, cotangent, addend = draw(case)
+    network = BatchedNetwork(inputs, case[4], activation, case[1])
+    outs = []
+    for poison in (False, True):
+        if poison:
+            for buffer in (*network.pre, *network.hidden, *network.delta, network.output):
+                buffer.fill_(torch.nan)
+        network.forward(weights)
+        out = [torch.full_like(weight, torch.nan) for weight in weights]
+        network.pull_back(weights, cotangent, addend, out)
+        outs.append(out)
+    assert all(torch.equal(a, b) for a, b in zip(*outs, strict=True))
+    assert not any(value.isnan().any() for value in outs[1])
+
+
+def test_uninitialised_memory_is_nan_in_this_session():
+    assert torch.empty(5).isnan().all()
+    assert torch.get_default_dtype() == torch.float64
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_activations_agree_with_the_description(name):
+    z = torch.cat([torch.linspace(-4, 4, 101), torch.tensor([0.0, 1e-9, -1e-9, 30.0, -30.0])])
+    described = ACTIVATIONS[name]
+    kernel = ACTIVATION_KERNELS[name]
+    scaled = kernel.input_scale * z
+    hidden = scaled if kernel.from_output else torch.empty_like(z)
+    kernel.apply(scaled, hidden)
+    value, slope = torch.empty_like(z), torch.full_like(z, kernel.input_scale)
+    value.copy_(hidden)
+    kernel.multiply_derivative_(slope, scaled, hidden)
+    function, derivative = (
+        torch.from_numpy(f(z.numpy())) for f in (described.function, described.derivative)
+    )
+    for actual in (value, reference.ACTIVATIONS[name](z)):
+        torch.testing.assert_close(actual, function, rtol=1e-14, atol=1e-14)
+    for actual in (slope, reference.DERIVATIVES[name](z)):
+        torch.testing.assert_close(actual, derivative, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp64", 1e-12), ("fp32", 1e-5)])
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("widths", [(), (1,), (63,), (100, 2), (3, 63, 5)], ids=str)
+def test_posterior_equals_autodiff(widths, activation, precision, tolerance):
+    network = nm.Network(11, widths, activation)
+    noise_variance = 0.3
+    problem = nm.matched_teacher(network, nm.GaussianChannel(noise_variance), 13, 3, test_samples=1)
+    posterior = nm.Posterior(problem, precision, "cpu")
+    position = posterior.initial_position(2, "prior", seed=5)
+    leaves = [block.double().clone().requires_grad_() for block in position.blocks]
+    residual = problem.labels.unsqueeze(1) - reference.latent(leaves, problem.inputs, activation)
+    prior = sum(leaf.square().flatten(2).sum(-1) for leaf in leaves) / 2
+    expected = residual.square().sum(-1) / (2 * noise_variance) + prior
+    gradient = list(torch.autograd.grad(expected.sum(), leaves))
+    energy, force = posterior.energy_and_gradient(position)
+    assert energy.dtype == torch.float64
+    for actual in (energy, posterior.energy(position)):
+        torch.testing.assert_close(actual, expected.detach(), rtol=tolerance, atol=0)
+    out = position.empty_like()
+    assert posterior.gradient(position, out=out) is out
+    for actual in (force, out):
+        assert actual.flat.dtype == posterior.dtype
+        assert_close(list(actual.blocks), gradient, tolerance)
+
+
+def test_energies_are_summed_in_float64():
+    """The sum of 3e6 squares of float32 numbers is right to 1e-13, and the misfit to the rounding of the residuals."""
+    layout = Layout(1, 2, ((1000, 1500), (3,)))
+    generator = torch.Generator().manual_seed(2)
+    flat = torch.randn(2 * layout.num_parameters, generator=generator, dtype=torch.float32)
+    position = Position(flat, layout)
+    exact = position.to_edge().numpy().astype(np.longdouble)
+    dots = chain_dot(position, position)
+    assert dots.dtype == torch.float64
+    np.testing.assert_allclose(dots.numpy(), (exact**2).sum(-1).astype(np.float64), rtol=1e-13)
+
+
+def test_layout_edge_round_trip_and_order():
+    layout = Layout(2, 3, ((4, 5), (3, 4), (3,)))
+    values = torch.arange(2 * 3 * 35, dtype=torch.float64).view(2, 3, 35)
+    position = layout.from_edge(values)
+    assert layout.num_parameters == 35
+    assert layout.first_elements == (0, 20, 32)
+    assert torch.equal(position.to_edge(), values)
+    assert torch.equal(position.blocks[1][1, 2], values[1, 2, 20:32].view(3, 4))
+    assert position.blocks[0].is_contiguous()
+    start = 2 * 3 * 20
+    assert torch.equal(position.flat[start : start + 12], values[0, 0, 20:32])
+
+
+def test_selection_and_scaled_addition_act_chain_by_chain():
+    layout = Layout(2, 3, ((2, 2), (2,)))
+    old = layout.from_edge(torch.zeros(2, 3, 6))
+    new_values = torch.ones(2, 3, 6)
+    new_values[0, 1] = torch.nan
+    accepted = torch.tensor([[True, False, True], [False, False, True]])
+    chosen = select(accepted, layout.from_edge(new_values), old).to_edge()
+    assert torch.equal(chosen, accepted.double().unsqueeze(-1).expand(2, 3, 6))
+    add_scaled_(old, layout.from_edge(torch.ones(2, 3, 6)), torch.tensor([2.0, -3.0]))
+    assert torch.equal(old.to_edge()[:, 0, 0], torch.tensor([2.0, -3.0]))
+    assert float(old.to_edge().std(dim=(1, 2)).max()) == 0.0

@@ -1,0 +1,181 @@
+"""Shared targets with known answers, and wrappers that spoil a target in a known way."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nishimori.chains.loop import Kernel, Schedule, chain_loop
+from nishimori.models.layout import Layout, Position
+from nishimori.models.posterior import Posterior
+from nishimori.models.problem import Problem
+from nishimori.models.randomness import Randomness
+from nishimori.samplers.base import Info, State, Target
+from nishimori.samplers.hmc import HMC, HMCKernel
+
+Array = NDArray[np.float64]
+
+
+class GaussianTarget:
+    """U = sum_i curvatures_i q_i^2 / 2 for every chain: harmonic oscillators, N(0, 1 / curvatures)."""
+
+    gaussian_prior = True
+    dtype = torch.float64
+    device = torch.device("cpu")
+
+    def __init__(self, curvatures: Tensor, instances: int = 1) -> None:
+        self.curvatures = curvatures.double()
+        self.num_parameters = len(curvatures)
+        self.instances = tuple(range(instances))
+
+    def layout(self, chains: int) -> Layout:
+        return Layout(len(self.instances), chains, ((self.num_parameters,),))
+
+    def gradient(self, position: Position, out: Position | None = None) -> Position:
+        out = position.empty_like() if out is None else out
+        torch.mul(position.blocks[0], self.curvatures, out=out.blocks[0])
+        return out
+
+    def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
+        energy = (self.curvatures * position.blocks[0].square()).sum(-1) / 2
+        return energy, self.gradient(position, out)
+
+
+class WrappedTarget:
+    """Another target, with its energies and gradients passed through two functions."""
+
+    def __init__(
+        self,
+        target: Target,
+        energy: Callable[[Tensor], Tensor] = lambda energy: energy,
+        gradient_: Callable[[Position], object] = lambda gradient: None,
+    ) -> None:
+        self.target, self._energy, self._gradient_ = target, energy, gradient_
+        self.gaussian_prior, self.num_parameters = target.gaussian_prior, target.num_parameters
+        self.instances, self.dtype, self.device = target.instances, target.dtype, target.device
+
+    def layout(self, chains: int) -> Layout:
+        return self.target.layout(chains)
+
+    def gradient(self, position: Position, out: Position | None = None) -> Position:
+        out = self.target.gradient(position, out)
+        self._gradient_(out)
+        return out
+
+    def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
+        energy, out = self.target.energy_and_gradient(position, out)
+        self._gradient_(out)
+        return self._energy(energy), out
+
+
+def wrong_energy(target: Target, factor: float) -> WrappedTarget:
+    """Energies `factor` times too large, forces right: HMC then samples exp(-factor U)."""
+    return WrappedTarget(target, energy=lambda energy: energy * factor)
+
+
+def wrong_force(target: Target, factor: float) -> WrappedTarget:
+    """Forces `factor` times too large everywhere, energies right: HMC must still sample exp(-U)."""
+    return WrappedTarget(target, gradient_=lambda gradient: gradient.flat.mul_(factor))
+
+
+class WrongSecondHalf:
+    """Forces `factor` times too large after the first `right` forces of a trajectory.
+
+    The map is then no longer its own inverse under a flip of the momentum. Call `begin` before a trajectory.
+    """
+
+    def __init__(self, target: Target, factor: float, right: int) -> None:
+        self.factor, self.right, self.calls = factor, right, 0
+        self.wrapped = WrappedTarget(target, gradient_=self._spoil_)
+
+    def begin(self) -> None:
+        self.calls = 0
+
+    def _spoil_(self, gradient: Position) -> None:
+        self.calls += 1
+        if self.calls > self.right:
+            gradient.flat.mul_(self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class WrongSecondHalfKernel:
+    """HMC on a `WrongSecondHalf` target, every trajectory started with the right force."""
+
+    kernel: HMCKernel
+    clean: Target
+    bug: WrongSecondHalf
+
+    def step(self, state: State, step: int) -> tuple[State, Info]:
+        start = replace(state, gradient=self.clean.gradient(state.position))
+        self.bug.begin()
+        return self.kernel.step(start, step)
+
+
+def fixed_kernel(
+    target: Target,
+    integrator: str,
+    step_size: float,
+    num_steps: int,
+    chains: int,
+    seed: int = 0,
+    jitter: float = 0.0,
+) -> HMCKernel:
+    """HMC with the same step size for all instances, chains 0 ... chains-1."""
+    steps = torch.full((len(target.instances),), step_size, dtype=torch.float64)
+    randomness = Randomness.of(seed, "", target.instances, range(chains))
+    return HMC(integrator, jitter=jitter).kernel(target, steps, num_steps, randomness)
+
+
+def states(kernel: Kernel, state: State, warmup: int, draws: int) -> Iterator[State]:
+    """The states after warm-up, one a transition."""
+    for transition in chain_loop(kernel, state, Schedule(warmup, draws)):
+        if transition.draw is not None:
+            yield transition.state
+
+
+def prior_start(posterior: Posterior, chains: int, seed: int = 0) -> State:
+    position = posterior.initial_position(chains, "prior", seed)
+    return State(position, *posterior.energy_and_gradient(position))
+
+
+def linear_posterior(problem: Problem, instance: int) -> tuple[Array, Array]:
+    """Mean and covariance of a depth-0 network's weights: Bayesian linear regression with features x / sqrt(d)."""
+    features = problem.inputs[instance].numpy() / math.sqrt(problem.network.input_dim)
+    noise = problem.channel.noise_variance
+    covariance = np.linalg.inv(features.T @ features / noise + np.eye(features.shape[1]))
+    return covariance @ features.T @ problem.labels[instance].numpy() / noise, covariance
+
+
+def linear_network_prediction(problem: Problem, instance: int) -> tuple[Array, Array]:
+    """Posterior mean and variance of F on the test inputs, one hidden layer and the identity activation.
+
+    The effective weights v = W^T a / sqrt(d_1) are N(0, s I) given s = |a|^2 / d_1 ~ chi2(d_1) / d_1, so everything is
+    Gaussian given s and one integral over log s remains (matched_teacher.md, 6.3).
+    """
+    (width,), noise = problem.network.widths, problem.channel.noise_variance
+    scale = math.sqrt(problem.network.input_dim)
+    train, test = (
+        problem.inputs[instance].numpy() / scale,
+        problem.teacher.test_inputs[instance].numpy() / scale,
+    )
+    labels = problem.labels[instance].numpy()
+    values, vectors = np.linalg.eigh(train @ train.T)
+    rotated, cross = vectors.T @ labels, test @ train.T @ vectors
+    logs = np.linspace(math.log(1e-6), math.log(1e2), 20001)  # trapezium: the integrand decays at both ends
+    s = np.exp(logs)[:, None]
+    variances = s * values + noise
+    log_evidence = -0.5 * (np.log(variances) + rotated**2 / variances).sum(-1)
+    log_prior = (
+        width / 2 * logs - width * s[:, 0] / 2
+    )  # chi2(d_1) / d_1, with the ds = s d(log s) of the change of variable
+    weight = np.exp(log_evidence + log_prior - (log_evidence + log_prior).max())
+    weight /= weight.sum()
+    mean = (s * rotated / variances) @ cross.T  # [s, test inputs]
+    explained = (s**2 / variances) @ (cross**2).T
+    second = s * (test**2).sum(-1) - explained + mean**2
+    average = weight @ mean
+    return average, weight @ second - average**2
