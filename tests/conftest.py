@@ -1,4 +1,4 @@
-"""A hostile session: float64 by default, NaN in every uninitialised tensor, long and GPU tests on request only."""
+"""A hostile session: float64 by default, NaN in every uninitialised tensor, long tests on request only."""
 
 from importlib.util import find_spec
 
@@ -12,13 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skips = []
     if not config.getoption("--validate"):
-        skips.append(
-            ("validate", pytest.mark.skip(reason="long statistical validation; run with --validate"))
-        )
+        skips.append(("validate", pytest.mark.skip(reason="long statistical validation; run with --validate")))
     if any("gpu" in item.keywords for item in items) and not _cuda_is_available():
-        skips.append(
-            ("gpu", pytest.mark.skip(reason="torch.cuda.is_available() is False; run on a CUDA machine"))
-        )
+        skips.append(("gpu", pytest.mark.skip(reason="torch.cuda.is_available() is False; run on a CUDA machine")))
     for item in items:
         for keyword, skip in skips:
             if item.get_closest_marker(keyword):

@@ -143,35 +143,33 @@ def prior_start(posterior: Posterior, chains: int, seed: int = 0) -> State:
 
 
 def linear_posterior(problem: Problem, instance: int) -> tuple[Array, Array]:
-    """Mean and covariance of a depth-0 network's weights: Bayesian linear regression with features x / sqrt(d)."""
+    """Mean and covariance of a depth-0 network's weights: Bayesian regression, features x / sqrt(d)."""
     features = problem.inputs[instance].numpy() / math.sqrt(problem.network.input_dim)
     noise = problem.channel.noise_variance
-    covariance = np.linalg.inv(features.T @ features / noise + np.eye(features.shape[1]))
+    covariance: Array = np.linalg.inv(features.T @ features / noise + np.eye(features.shape[1])).astype(np.float64)
     return covariance @ features.T @ problem.labels[instance].numpy() / noise, covariance
 
 
 def linear_network_prediction(problem: Problem, instance: int) -> tuple[Array, Array]:
     """Posterior mean and variance of F on the test inputs, one hidden layer and the identity activation.
 
-    The effective weights v = W^T a / sqrt(d_1) are N(0, s I) given s = |a|^2 / d_1 ~ chi2(d_1) / d_1, so everything is
-    Gaussian given s and one integral over log s remains (matched_teacher.md, 6.3).
+    The effective weights v = W^T a / sqrt(d_1) are N(0, s I) given s = |a|^2 / d_1 ~ chi2(d_1) / d_1, so all
+    is Gaussian given s and one integral over log s remains (matched_teacher.md, 6.3).
     """
     (width,), noise = problem.network.widths, problem.channel.noise_variance
     scale = math.sqrt(problem.network.input_dim)
-    train, test = (
-        problem.inputs[instance].numpy() / scale,
-        problem.teacher.test_inputs[instance].numpy() / scale,
-    )
+    train = problem.inputs[instance].numpy() / scale
+    test = problem.teacher.test_inputs[instance].numpy() / scale
     labels = problem.labels[instance].numpy()
     values, vectors = np.linalg.eigh(train @ train.T)
     rotated, cross = vectors.T @ labels, test @ train.T @ vectors
-    logs = np.linspace(math.log(1e-6), math.log(1e2), 20001)  # trapezium: the integrand decays at both ends
+    # The trapezium rule: the integrand decays at both ends.
+    logs = np.linspace(math.log(1e-6), math.log(1e2), 20001)
     s = np.exp(logs)[:, None]
     variances = s * values + noise
     log_evidence = -0.5 * (np.log(variances) + rotated**2 / variances).sum(-1)
-    log_prior = (
-        width / 2 * logs - width * s[:, 0] / 2
-    )  # chi2(d_1) / d_1, with the ds = s d(log s) of the change of variable
+    # The density of chi2(d_1) / d_1 times the s of ds = s d(log s).
+    log_prior = width / 2 * logs - width * s[:, 0] / 2
     weight = np.exp(log_evidence + log_prior - (log_evidence + log_prior).max())
     weight /= weight.sum()
     mean = (s * rotated / variances) @ cross.T  # [s, test inputs]

@@ -55,9 +55,7 @@ def test_the_package_imports_nothing_heavy():
     assert not HEAVY & set(result.stdout.split())
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["overlay", "--help"], ["run", "--help"], THEORY], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["overlay", "--help"], ["run", "--help"], THEORY], ids=" ".join)
 def test_a_light_command_imports_nothing_heavy(arguments: list[str]):
     code, modules, output = command(arguments)
     assert code == 0

@@ -67,9 +67,7 @@ def test_a_planted_violation_is_reported(copy: Path, contract: str, file: str, l
 
 def test_an_import_for_type_checking_alone_is_no_violation(copy: Path):
     with (copy / "engine/nishimori/theory/gaussian.py").open("a", encoding="utf-8") as source:
-        source.write(
-            "\nfrom typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from nishimori.chains import loop\n"
-        )
+        source.write("\nfrom typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from nishimori.chains import loop\n")
     result = lint_imports(copy)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -72,20 +72,14 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path):
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     for package in PACKAGES.values():
         assert sources_of(package) <= names
-    readmes = {
-        path.relative_to(ROOT / "kernels").as_posix() for path in (ROOT / "kernels").rglob("README.md")
-    }
+    readmes = {path.relative_to(ROOT / "kernels").as_posix() for path in (ROOT / "kernels").rglob("README.md")}
     assert readmes and readmes <= names
     assert not [name for name in names if name.endswith(".pyc")]
 
 
 def test_the_wheel_has_the_entry_point_and_the_licence(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
-        texts = {
-            Path(name).name: archive.read(name).decode()
-            for name in archive.namelist()
-            if ".dist-info/" in name
-        }
+        texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
     assert "nishimori = nishimori.cli:main" in texts["entry_points.txt"]
     assert "Apache License" in texts["LICENSE"]
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
@@ -102,9 +96,7 @@ def test_neither_source_root_is_a_package():
 
 
 def test_an_installed_copy_works_from_another_directory(installed: Path, tmp_path: Path):
-    program = (
-        "import nishimori, nishimori_kernels; print(nishimori.__file__); print(nishimori_kernels.__file__)"
-    )
+    program = "import nishimori, nishimori_kernels; print(nishimori.__file__); print(nishimori_kernels.__file__)"
     files = run(installed / "python", "-c", program, cwd=tmp_path).split()
     assert len(files) == 2
     assert all(Path(file).is_relative_to(installed.parent) for file in files)
@@ -112,9 +104,7 @@ def test_an_installed_copy_works_from_another_directory(installed: Path, tmp_pat
 
 
 def test_the_source_roots_work_with_pythonpath_alone(tmp_path: Path):
-    program = (
-        "import nishimori, nishimori_kernels; print(nishimori.__file__); print(nishimori_kernels.__file__)"
-    )
+    program = "import nishimori, nishimori_kernels; print(nishimori.__file__); print(nishimori_kernels.__file__)"
     path = os.pathsep.join(str(ROOT / source) for source in SOURCES)
     files = run(sys.executable, "-c", program, cwd=tmp_path, PYTHONPATH=path).split()
     assert [Path(file).parent for file in files] == list(PACKAGES.values())

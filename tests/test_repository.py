@@ -80,8 +80,7 @@ def test_every_subpackage_says_what_it_is(package: Path):
     silent = [
         str(folder.relative_to(ROOT))
         for folder in sorted(folders)
-        if not (initial := folder / "__init__.py").exists()
-        or not ast.get_docstring(ast.parse(text_of(initial)))
+        if not (initial := folder / "__init__.py").exists() or not ast.get_docstring(ast.parse(text_of(initial)))
     ]
     assert silent == []
 

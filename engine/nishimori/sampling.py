@@ -78,16 +78,12 @@ class Run:
                 name: {
                     "effective_sample_size": result.effective_sample_size,
                     "r_hat": result.r_hat,
-                    "monte_carlo_error": float(
-                        np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)
-                    ),
+                    "monte_carlo_error": float(np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)),
                 }
                 for name, result in self.analysis.convergences.items()
             },
             "layer_norms": {
-                name: float(values.mean())
-                for name, values in self.draws.items()
-                if name.startswith("layer_norm_")
+                name: float(values.mean()) for name, values in self.draws.items() if name.startswith("layer_norm_")
             },
         }
 

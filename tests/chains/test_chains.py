@@ -91,13 +91,11 @@ def test_chains_start_where_the_plan_says():
 
 
 def test_prior_starts_are_numbered_in_edge_order():
-    """A parameter's random element is its place in the edge order, so longer networks do not reshuffle shorter blocks."""
+    """A parameter's random element is its place in the edge order: deeper networks repeat shallower ones."""
     starts = []
     for widths in ((3,), (3, 2)):
         problem = nm.matched_teacher(nm.Network(4, widths), nm.GaussianChannel(0.1), 5, 1, test_samples=1)
-        starts.append(
-            nm.Posterior(problem, "fp64", "cpu").initial_position(1, "prior", 7).to_edge().flatten()
-        )
+        starts.append(nm.Posterior(problem, "fp64", "cpu").initial_position(1, "prior", 7).to_edge().flatten())
     assert torch.equal(starts[0], starts[1][: len(starts[0])])
 
 
@@ -151,7 +149,7 @@ def test_the_caller_owns_the_loop():
 
 
 def test_a_rejected_chain_repeats_its_state_as_a_draw():
-    """At this step size many are rejected; each rejection must be a draw equal to the one before, bit for bit."""
+    """At this step size many are rejected; each rejection is a draw equal to the one before, bit for bit."""
     target = GaussianTarget(torch.tensor([1.0, 30.0]), instances=2)
     kernel = fixed_kernel(target, "leapfrog", 0.3, 2, chains=3)
     state = kernel.init(target.layout(3).from_edge(torch.full((2, 3, 2), 0.2)))

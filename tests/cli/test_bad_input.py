@@ -60,9 +60,7 @@ def test_wrong_experiment(
         ("", ("[network]", "missing")),
     ],
 )
-def test_broken_file(
-    text: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_file(text: str, words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = tmp_path / "broken.toml"
     experiment.write_text(text, encoding="utf-8")
     assert run(experiment, tmp_path / "out") == 2
@@ -118,9 +116,7 @@ def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "is a file; give a directory" in capsys.readouterr().err
 
 
-def test_no_gpu_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_gpu_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     experiment = write(tmp_path / "experiment.toml", changed())
     assert run(experiment, tmp_path / "out", "--device", "cuda") == 2

@@ -26,9 +26,7 @@ def predict(capsys: pytest.CaptureFixture[str], *options: object) -> dict[str, f
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(
-    "row", json.loads((GOLDEN / "gaussian_theory.json").read_text())["predictions"]["rows"]
-)
+@pytest.mark.parametrize("row", json.loads((GOLDEN / "gaussian_theory.json").read_text())["predictions"]["rows"])
 def test_json_equals_the_reference_values(row: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
     values = predict(capsys, row["activation"], row["depth"], row["sample_ratio"], row["noise_variance"])
     for name, expected in row.items():
@@ -36,9 +34,7 @@ def test_json_equals_the_reference_values(row: dict[str, float], capsys: pytest.
             assert values[name] == pytest.approx(expected, abs=1e-8)
 
 
-@pytest.mark.parametrize(
-    "row", json.loads((GOLDEN / "coefficients.json").read_text())["coefficients"]["rows"]
-)
+@pytest.mark.parametrize("row", json.loads((GOLDEN / "coefficients.json").read_text())["coefficients"]["rows"])
 def test_json_holds_the_coefficients(row: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
     values = predict(capsys, row["activation"], row["depth"], 1.0, 0.1)
     assert values["sigma"][-1] == pytest.approx(row["sigma"], abs=1e-10)  # type: ignore[index]

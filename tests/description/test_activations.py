@@ -32,9 +32,7 @@ def hard_tanh_derivative(x):
     return np.where(np.abs(x) < 1, 1.0, 0.0)
 
 
-@pytest.mark.parametrize(
-    "row", GOLDEN["moments"]["rows"], ids=lambda row: f"{row['activation']}-{row['variance']}"
-)
+@pytest.mark.parametrize("row", GOLDEN["moments"]["rows"], ids=lambda row: f"{row['activation']}-{row['variance']}")
 def test_moments_without_closed_form_match_golden(row):
     phi = activation(row["activation"])
     assert phi.second_moment(row["variance"]) == pytest.approx(row["second_moment"], rel=1e-14)
@@ -103,9 +101,7 @@ def test_steep_activations_are_resolved_at_every_variance(variance):
     """erf by quadrature: at variance s the whole derivative lives in a window of width 1/sqrt(s)."""
     phi = ACTIVATIONS["erf"]
     assert by_quadrature(phi).second_moment(variance) == pytest.approx(phi.second_moment(variance), rel=1e-12)
-    assert by_quadrature(phi).mean_derivative(variance) == pytest.approx(
-        phi.mean_derivative(variance), rel=1e-12
-    )
+    assert by_quadrature(phi).mean_derivative(variance) == pytest.approx(phi.mean_derivative(variance), rel=1e-12)
 
 
 @pytest.mark.parametrize("variance", [0.09, 1.0, 7.0])
@@ -122,9 +118,7 @@ def test_user_activation_with_kinks(variance):
 @pytest.mark.parametrize("variance", [0.37, 1.0, 1.9])
 def test_user_activation_polynomial(variance):
     phi = Activation("hermite3", lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, odd=True)
-    assert phi.second_moment(variance) == pytest.approx(
-        15 * variance**3 - 18 * variance**2 + 9 * variance, rel=1e-12
-    )
+    assert phi.second_moment(variance) == pytest.approx(15 * variance**3 - 18 * variance**2 + 9 * variance, rel=1e-12)
     assert phi.mean_derivative(variance) == pytest.approx(3 * variance - 3, abs=1e-12)
 
 
@@ -177,9 +171,7 @@ def test_registry():
 
 
 def test_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(
-        ValueError, match=r"'Tahn' is unknown \(did you mean 'tanh'\?\): choose one of identity, tanh"
-    ):
+    with pytest.raises(ValueError, match=r"'Tahn' is unknown \(did you mean 'tanh'\?\): choose one of identity, tanh"):
         activation("Tahn")
     with pytest.raises(ValueError, match="'zzz' is unknown: choose one of"):
         activation("zzz")

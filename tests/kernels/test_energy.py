@@ -1,4 +1,4 @@
-"""The batched network equals the reference, the reference equals autodiff, and the posterior is built of them."""
+"""The batched network equals the reference, the reference autodiff, and the posterior is built of them."""
 
 import numpy as np
 import pytest
@@ -121,9 +121,7 @@ def test_activations_agree_with_the_description(name):
     value, slope = torch.empty_like(z), torch.full_like(z, kernel.input_scale)
     value.copy_(hidden)
     kernel.multiply_derivative_(slope, scaled, hidden)
-    function, derivative = (
-        torch.from_numpy(f(z.numpy())) for f in (described.function, described.derivative)
-    )
+    function, derivative = (torch.from_numpy(f(z.numpy())) for f in (described.function, described.derivative))
     for actual in (value, reference.ACTIVATIONS[name](z)):
         torch.testing.assert_close(actual, function, rtol=1e-14, atol=1e-14)
     for actual in (slope, reference.DERIVATIVES[name](z)):
@@ -156,7 +154,7 @@ def test_posterior_equals_autodiff(widths, activation, precision, tolerance):
 
 
 def test_energies_are_summed_in_float64():
-    """The sum of 3e6 squares of float32 numbers is right to 1e-13, and the misfit to the rounding of the residuals."""
+    """The sum of 1.5e6 squares of float32 numbers is right to 1e-13."""
     layout = Layout(1, 2, ((1000, 1500), (3,)))
     generator = torch.Generator().manual_seed(2)
     flat = torch.randn(2 * layout.num_parameters, generator=generator, dtype=torch.float32)

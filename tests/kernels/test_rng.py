@@ -105,9 +105,7 @@ def test_extreme_words_have_equal_bits_and_accurate_normals():
     radius = torch.tensor([float(cpu._radius(np.uint32(w))) for w in words], dtype=torch.float32)
     turns = torch.tensor([cpu._cos_sin(np.uint32(w)) for w in words], dtype=torch.float32)
     assert_same_bits(found, (radius[:, None] * turns.T[:, None, :]).flatten(1))
-    exact = torch.stack(
-        [torch.from_numpy(z) for z in reference.box_muller(x.numpy().astype("u8"), y.numpy())]
-    )
+    exact = torch.stack([torch.from_numpy(z) for z in reference.box_muller(x.numpy().astype("u8"), y.numpy())])
     # The second term is the float64 round-off of the reference's own cosine and sine at their zeros.
     assert ((found - exact).abs() <= 4e-7 * exact.abs() + 1e-14).all()
 
@@ -156,9 +154,7 @@ def test_normals_are_independent_standard_normals(million):
 def test_wrong_laws_are_noticed(million):
     assert {"variance", "fourth moment", "Kolmogorov-Smirnov"} <= excessive(1.02 * million)
     assert {"mean", "Kolmogorov-Smirnov"} <= excessive(million + 0.01)
-    assert "squares in a pair" in excessive(
-        np.where(np.arange(million.size) % 2, np.roll(million, 1), million)
-    )
+    assert "squares in a pair" in excessive(np.where(np.arange(million.size) % 2, np.roll(million, 1), million))
     assert "correlation of quads" in excessive((million + 0.01 * np.roll(million, 4)) / 1.00005)
 
 
@@ -271,9 +267,7 @@ def test_random_key_is_the_documented_digest():
     assert rng.random_key(0) == int.from_bytes(bytes.fromhex("d96f9a736f61718e"), "little")
     assert rng.random_key(17, "d=100/a=2") == int.from_bytes(bytes.fromhex("726b993d952827a2"), "little")
     assert rng.random_key(np.int64(17), "d=100/a=2") == rng.random_key(17, "d=100/a=2")
-    assert (
-        len({rng.random_key(1, "1"), rng.random_key(11), rng.random_key(1), rng.random_key(1, "\x001")}) == 4
-    )
+    assert len({rng.random_key(1, "1"), rng.random_key(11), rng.random_key(1), rng.random_key(1, "\x001")}) == 4
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, "1", True, None])
@@ -290,9 +284,7 @@ def test_stream_numbers_never_change():
 
 def run_python(code: str, **environment: str) -> str:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
-    return subprocess.run(
-        [sys.executable, "-c", code], env=env, check=True, text=True, capture_output=True
-    ).stdout
+    return subprocess.run([sys.executable, "-c", code], env=env, check=True, text=True, capture_output=True).stdout
 
 
 DIGEST = """

@@ -1,4 +1,4 @@
-"""HMC from the teacher is stationary at once: exact laws of the energy error, and what a non-finite energy does."""
+"""HMC from the teacher is stationary at once: laws of the energy error, and what a non-finite energy does."""
 
 import math
 
@@ -49,7 +49,8 @@ def z_score(values: torch.Tensor, expected: float) -> float:
 
 @pytest.mark.parametrize("integrator", NAMES)
 def test_energy_errors_obey_their_exact_and_their_gaussian_law(posterior, integrator):
-    """<exp(-Delta H)> = 1 (Creutz 1988); acceptance = erfc(sqrt(<Delta H>) / 2) for Gaussian Delta H (Gupta et al. 1990).
+    """<exp(-Delta H)> = 1 (Creutz 1988); acceptance = erfc(sqrt(<Delta H>) / 2) for Gaussian Delta H (Gupta et al.
+    1990).
 
     And N1 at every step: the training energy is the noise variance on average over instances.
     """
@@ -122,11 +123,7 @@ def test_a_non_finite_proposal_is_rejected_by_its_chain_alone(integrator, precis
         if step in at:
             assert not accepted_too[instance, chain]
             before = runs[1][step - 1][0]
-            assert torch.equal(
-                spoilt.position.to_edge()[instance, chain], before.position.to_edge()[instance, chain]
-            )
-            assert torch.equal(
-                spoilt.gradient.to_edge()[instance, chain], before.gradient.to_edge()[instance, chain]
-            )
+            assert torch.equal(spoilt.position.to_edge()[instance, chain], before.position.to_edge()[instance, chain])
+            assert torch.equal(spoilt.gradient.to_edge()[instance, chain], before.gradient.to_edge()[instance, chain])
     moved = [bool(accepted[instance, chain]) for _, accepted, _ in runs[1]]
     assert moved[3] and moved[9]

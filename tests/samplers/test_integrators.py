@@ -19,9 +19,7 @@ NAMES = sorted(INTEGRATORS)
 
 
 def tanh_posterior(precision: str = "fp64", instances: int = 2, widths=(7, 5)) -> Posterior:
-    problem = nm.matched_teacher(
-        nm.Network(6, widths, "tanh"), nm.GaussianChannel(0.1), 12, instances, test_samples=1
-    )
+    problem = nm.matched_teacher(nm.Network(6, widths, "tanh"), nm.GaussianChannel(0.1), 12, instances, test_samples=1)
     return nm.Posterior(problem, precision, "cpu")
 
 
@@ -33,9 +31,7 @@ def phase_point(target: Target, chains: int, seed: int = 3) -> tuple[Position, P
     return position, momentum
 
 
-def follow(
-    target: Target, name: str, position: Position, momentum: Position, step_size, num_steps: int
-) -> Tensor:
+def follow(target: Target, name: str, position: Position, momentum: Position, step_size, num_steps: int) -> Tensor:
     """Move both in place; returns the energy at the end."""
     steps = torch.as_tensor(step_size, dtype=torch.float64).expand(len(target.instances))
     gradient = target.gradient(position)
@@ -55,7 +51,7 @@ def oscillator_step(name: str, curvature: float, h: float) -> np.ndarray:
 @pytest.mark.parametrize("num_steps", [1, 2, 37])
 @pytest.mark.parametrize("name", NAMES)
 def test_harmonic_oscillator_follows_its_closed_form(name, num_steps):
-    """z_n = cos(n a) z_0 + sin(n a) / sin(a) (M - cos a) z_0, cos a = tr M / 2, for a step matrix M of determinant 1."""
+    """z_n = cos(n a) z_0 + sin(n a) / sin(a) (M - cos a) z_0, cos a = tr M / 2, for a step matrix M of det 1."""
     curvatures, steps = [1.0, 0.2, 5.0, 30.0], [0.05, 0.2, 0.31]
     target = GaussianTarget(torch.tensor(curvatures), instances=len(steps))
     position, momentum = phase_point(target, chains=2)
@@ -142,18 +138,14 @@ def jacobian_determinants(move, target: Target) -> np.ndarray:
     return torch.linalg.det((ends[:, : 2 * size] - ends[:, 2 * size :]) / 2e-4).numpy()
 
 
-def explicit_euler_(
-    target: Target, position: Position, momentum: Position, step_size: float, num_steps: int
-) -> None:
+def explicit_euler_(target: Target, position: Position, momentum: Position, step_size: float, num_steps: int) -> None:
     for _ in range(num_steps):
         gradient = target.gradient(position)
         position.flat.add_(momentum.flat, alpha=step_size)
         momentum.flat.sub_(gradient.flat, alpha=step_size)
 
 
-def symplectic_euler_(
-    target: Target, position: Position, momentum: Position, step_size: float, num_steps: int
-) -> None:
+def symplectic_euler_(target: Target, position: Position, momentum: Position, step_size: float, num_steps: int) -> None:
     """Kick, then drift: volume-preserving, first order."""
     for _ in range(num_steps):
         momentum.flat.sub_(target.gradient(position).flat, alpha=step_size)
@@ -209,8 +201,7 @@ def test_one_trajectory_is_the_composition_of_its_steps(name):
     ends = []
     for pieces in ([6], [1] * 6):
         position, momentum = phase_point(target, chains=2)
-        for count in pieces:
-            energy = follow(target, name, position, momentum, 0.1, count)
-        ends.append((position.flat, momentum.flat, energy))
+        energies = [follow(target, name, position, momentum, 0.1, count) for count in pieces]
+        ends.append((position.flat, momentum.flat, energies[-1]))
     for together, apart in zip(*ends, strict=True):
         torch.testing.assert_close(together, apart, rtol=1e-12, atol=1e-12)

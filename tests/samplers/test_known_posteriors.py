@@ -1,7 +1,8 @@
 """HMC against posteriors known in closed form, in units of Monte Carlo standard error, and planted bugs it must show.
 
-Chains start at independent prior draws and use independent random numbers, so they are independent given the data, and the
-spread of chain averages is the error. Every summary is a chain average with a known mean of 1: no bias of estimation enters.
+Chains start at independent prior draws and use independent random numbers, so they are independent given the data,
+and the spread of chain averages is the error. Every summary is a chain average with a known mean of 1: no bias of
+estimation enters.
 """
 
 from dataclasses import dataclass
@@ -82,14 +83,12 @@ class LinearNetwork:
         network = nm.Network(6, (4,), "identity")
         problem = nm.matched_teacher(network, nm.GaussianChannel(0.3), 10, 3, test_samples=30)
         self.posterior = nm.Posterior(problem, "fp64", "cpu")
-        exact = [
-            linear_network_prediction(problem, instance) for instance in range(problem.instances[-1] + 1)
-        ]
+        exact = [linear_network_prediction(problem, instance) for instance in range(problem.instances[-1] + 1)]
         self.mean = torch.tensor(np.stack([mean for mean, _ in exact])).unsqueeze(1)
         self.variance = torch.tensor(np.stack([variance for _, variance in exact])).unsqueeze(1)
 
     def observe(self, state: State) -> tuple[torch.Tensor, torch.Tensor]:
-        """Projection of the predictions on the exact mean, and squared deviations over the exact variances."""
+        """Projection of the predictions on the exact mean, and squared deviations over exact variances."""
         latent = self.posterior.latent(state.position, "test")
         projection = (latent * self.mean).sum(-1) / self.mean.square().sum(-1)
         return projection, (latent - self.mean).square().sum(-1) / self.variance.sum(-1)
@@ -125,9 +124,7 @@ def start_of(posterior: Posterior, bug: str | None, size: float = 1.05) -> State
     return State(position, *target.energy_and_gradient(position))
 
 
-def sampled_law(
-    case: LinearRegression | LinearNetwork, integrator: str, bug: str | None = None
-) -> list[Summary]:
+def sampled_law(case: LinearRegression | LinearNetwork, integrator: str, bug: str | None = None) -> list[Summary]:
     """Summaries of mean and variance, both exactly 1."""
     kernel, start = kernel_of(case.posterior, integrator, bug), start_of(case.posterior, bug)
     observed = [case.observe(state) for state in states(kernel, start, WARMUP, DRAWS)]
@@ -154,12 +151,10 @@ def test_planted_bugs_fail_the_same_check(case, integrator, bug):
     assert not law_holds(sampled_law(case, integrator, bug))
 
 
-@pytest.mark.parametrize(
-    ("bug", "passes"), [(None, True), ("force", True), ("energy", False), ("second half", False)]
-)
+@pytest.mark.parametrize(("bug", "passes"), [(None, True), ("force", True), ("energy", False), ("second half", False)])
 @pytest.mark.parametrize("integrator", NAMES)
 def test_every_entry_of_the_gaussian_posterior(integrator, bug, passes):
-    """Chi-square over all means and second moments in whitened coordinates, where they are 0 and the identity."""
+    """Chi-square over all means and second moments, whitened: exactly 0 and the identity."""
     regression = LinearRegression()
     size = regression.posterior.num_parameters
     upper = torch.triu_indices(size, size)

@@ -1,4 +1,4 @@
-"""A chain's draws depend on (seed, point, instance, chain) and the calibration: not on what runs beside it."""
+"""A chain's draws depend on (seed, point, instance, chain) and the calibration, not on its company."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def run(
 
 
 def alone_and_in_company(precision, integrator, network, samples):
-    """For each observable and statistic: chain 3 of instance 2 alone, among 4 instances and 4 chains, among 2 and 7."""
+    """For each observable: chain 3 of instance 2 alone, and among 4 instances x 4 chains and 2 x 7."""
     arguments = {"precision": precision, "integrator": integrator, "network": network, "samples": samples}
     alone = run([2], 4, (3,), **arguments)
     few, more = run(4, 4, None, **arguments), run([3, 2], 7, None, **arguments)
@@ -69,7 +69,7 @@ def test_a_chain_draws_the_same_bits_alone_and_in_company(precision, integrator)
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp64", 1e-10), ("fp32", 1e-3)])
 @pytest.mark.parametrize("integrator", ["leapfrog", "rotation"])
 def test_at_awkward_sizes_company_changes_rounding_only(precision, tolerance, integrator):
-    """Matrices this small are rounded by the BLAS as their stacking suggests; the random numbers are still the same."""
+    """How the BLAS rounds matrices of these sizes depends on their stacking; the random numbers do not."""
     for name, values, company in alone_and_in_company(precision, integrator, AWKWARD, AWKWARD_SAMPLES):
         for other in company:
             np.testing.assert_allclose(values, other, rtol=tolerance, atol=tolerance, err_msg=name)
@@ -87,9 +87,7 @@ def test_other_seeds_chains_and_instances_differ():
         np.testing.assert_array_equal(again.draws[name], expected)
 
 
-def problem_of(
-    instances, samples: int = 6, seed: int = 0, point: str = "", test_samples: int = 5
-) -> nm.Problem:
+def problem_of(instances, samples: int = 6, seed: int = 0, point: str = "", test_samples: int = 5) -> nm.Problem:
     network = nm.Network(5, (4, 3))
     return nm.matched_teacher(network, CHANNEL, samples, instances, seed, test_samples, point)
 

@@ -123,9 +123,7 @@ def test_an_unknown_observable_is_refused(finished: tuple[Path, Path]) -> None:
     assert "bayes_eror" in done.stderr and "bayes_error" in done.stderr
 
 
-def test_another_experiment_is_refused_and_nothing_changes(
-    finished: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_another_experiment_is_refused_and_nothing_changes(finished: tuple[Path, Path], tmp_path: Path) -> None:
     _, out = finished
     before = sorted(str(path) for path in out.rglob("*"))
     other = write(tmp_path / "other.toml", changed(data__seed=4))
@@ -142,9 +140,7 @@ def test_killed_and_run_again_equals_the_uninterrupted_run(
     experiment, reference = finished
     out = tmp_path / "out"
     command = [sys.executable, "-m", "nishimori.cli", "run", str(experiment), "--out", str(out)]
-    victim = subprocess.Popen(
-        command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    victim = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(out.glob("points/*/summary.json")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -19,9 +19,7 @@ def coefficients(activation, depth):
     return equivalent_linear_model(Network(9, (4,) * depth, activation))
 
 
-@pytest.mark.parametrize(
-    "row", GOLDEN["coefficients"]["rows"], ids=lambda row: f"{row['activation']}-{row['depth']}"
-)
+@pytest.mark.parametrize("row", GOLDEN["coefficients"]["rows"], ids=lambda row: f"{row['activation']}-{row['depth']}")
 def test_golden_table(row):
     model = coefficients(row["activation"], row["depth"])
     assert model.sigma[-1] == pytest.approx(row["sigma"], abs=1e-12)
@@ -99,9 +97,7 @@ def test_activation_without_linear_part_learns_nothing():
 
 
 def test_relu_is_refused_with_the_remedy():
-    with pytest.raises(
-        OutsideTheTheorem, match="proved for odd activations and 'relu'.*later.*: use tanh, erf or sin"
-    ):
+    with pytest.raises(OutsideTheTheorem, match="proved for odd activations and 'relu'.*later.*: use tanh, erf or sin"):
         coefficients("relu", 1)
     assert issubclass(OutsideTheTheorem, ValueError)
 

@@ -38,9 +38,7 @@ def test_golden_predictions(row):
         assert getattr(predicted, name) == pytest.approx(row[name], abs=1.01e-10), name
 
 
-@pytest.mark.parametrize(
-    "row", GOLDEN["published_overlaps"]["rows"], ids=lambda row: f"{row['sample_ratio']:.3f}"
-)
+@pytest.mark.parametrize("row", GOLDEN["published_overlaps"]["rows"], ids=lambda row: f"{row['sample_ratio']:.3f}")
 def test_published_overlaps(row):
     # The notebook has no label noise: a noise far below gamma's round-off is the same overlap.
     predicted = prediction("tanh2", 2, row["sample_ratio"], 1e-18)
@@ -98,9 +96,7 @@ def test_finite_wishart_matrix():
     assert 1 - predicted.overlap == pytest.approx(np.mean(1 / precision), abs=2e-3)
     weights_information = 0.5 * np.mean(np.log(precision))
     readout_information = 0.5 * samples / dimension * math.log1p(MODEL.gamma / noise)
-    assert predicted.mutual_information_per_dim == pytest.approx(
-        weights_information + readout_information, abs=2e-3
-    )
+    assert predicted.mutual_information_per_dim == pytest.approx(weights_information + readout_information, abs=2e-3)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -112,17 +108,13 @@ def test_identities_between_observables(point):
     assert predicted.function_overlap + predicted.bayes_error == pytest.approx(predicted.sigma[-1], rel=1e-13)
     entropy = -0.5 * math.log(2 * math.pi * math.e * noise)
     assert predicted.log_evidence + predicted.mutual_information == pytest.approx(entropy, abs=1e-14)
-    assert predicted.mutual_information_per_dim == pytest.approx(
-        point[2] * predicted.mutual_information, rel=1e-15
-    )
+    assert predicted.mutual_information_per_dim == pytest.approx(point[2] * predicted.mutual_information, rel=1e-15)
 
 
 def test_no_data():
     predicted = prediction("tanh", 3, 1e-14, 0.1)
     assert predicted.bayes_error == pytest.approx(predicted.sigma[-1], rel=1e-13)
-    assert predicted.mutual_information == pytest.approx(
-        0.5 * math.log1p(predicted.sigma[-1] / 0.1), rel=1e-13
-    )
+    assert predicted.mutual_information == pytest.approx(0.5 * math.log1p(predicted.sigma[-1] / 0.1), rel=1e-13)
     slope = predicted.eta**2 / (0.1 + predicted.sigma[-1])
     assert predicted.overlap == pytest.approx(1e-14 * slope, rel=1e-13)
 
@@ -157,8 +149,7 @@ def test_more_data_never_hurts():
 
 def test_sign_of_the_gain_is_immaterial():
     assert (
-        gaussian_prediction(replace(MODEL, eta=-0.6), 0.1, 2.0).overlap
-        == gaussian_prediction(MODEL, 0.1, 2.0).overlap
+        gaussian_prediction(replace(MODEL, eta=-0.6), 0.1, 2.0).overlap == gaussian_prediction(MODEL, 0.1, 2.0).overlap
     )
 
 

@@ -21,8 +21,8 @@ STEP_SIZE_MOST_STEPS = 16
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What calibration chose, and what it saw: all a chain needs besides its own random numbers.
 
-    `step_size` is per instance, in the order of `instances`; `num_steps` is one integer; `acceptance` (mean over instances)
-    and `efficiency` are by number of steps 1, 2, ... where the number of steps was chosen by efficiency.
+    `step_size` is per instance, in the order of `instances`; `num_steps` is one integer; `acceptance` (mean over
+    instances) and `efficiency` are by number of steps 1, 2, ... where the number of steps was chosen by efficiency.
     """
 
     instances: tuple[int, ...]
@@ -86,7 +86,7 @@ def _adapt_step_size(
         count = min(STEP_SIZE_MOST_STEPS, _count(STEP_SIZE_PATH, averaging.step_size))
         trial = hmc.kernel(kernel.target, averaging.step_size, count, kernel.randomness, CALIBRATION_STREAMS)
         state, info = trial.step(state, update)
-        acceptance = info.acceptance.mean(dim=1)
+        acceptance = info.acceptance.mean(dim=1).cpu()
         averaging = averaging.update(acceptance, hmc.target_acceptance)
         advance(update, float(acceptance.mean()))
     return state, averaging.final()

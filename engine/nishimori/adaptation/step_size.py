@@ -25,9 +25,7 @@ class DualAveraging:
     def init(cls, step_size: Tensor) -> "DualAveraging":
         """Start at `step_size`; larger steps are favoured until acceptance says otherwise."""
         log_step = torch.log(step_size.double())
-        return cls(
-            log_step + torch.log(torch.tensor(2.0, dtype=torch.float64)), log_step, log_step, log_step * 0
-        )
+        return cls(log_step + torch.log(torch.tensor(2.0, dtype=torch.float64)), log_step, log_step, log_step * 0)
 
     @property
     def step_size(self) -> Tensor:

@@ -1,11 +1,11 @@
 """The number of integrator steps that buys the most effective samples for a gradient.
 
 From stationary chains, trajectories are followed step by step. After l steps the lag-one autocorrelation that a
-transition of l steps would have is rho_l = 1 - S_l / (2 Var f), S_l = E[min(1, exp(-Delta H_l)) (f_l - f_0)^2]. Maximised
-is the efficiency (1 - rho_l) / (1 + rho_l) / (l + 2), the smallest over the observables f: a transition costs about two
-gradients besides its steps (refresh, accept, measurement). Negative correlations count as none, and of the counts within
-5 % of the best the largest is taken. The expected squared jump is that of Pasarica and Gelman 2010, with the acceptance
-averaged out.
+transition of l steps would have is rho_l = 1 - S_l / (2 Var f), S_l = E[min(1, exp(-Delta H_l)) (f_l - f_0)^2].
+Maximised is the efficiency (1 - rho_l) / (1 + rho_l) / (l + 2), the smallest over the observables f: a transition
+costs about two gradients besides its steps (refresh, accept, measurement). Negative correlations count as none, and
+of the counts within 5 % of the best the largest is taken. The expected squared jump is that of Pasarica and Gelman
+2010, with the acceptance averaged out.
 """
 
 import math
@@ -56,9 +56,7 @@ def choose_num_steps(
         state, scan = _scan(kernel, state, observables, longest, first_step + repeat)
         advance(float(scan.acceptance[longest // 2]))
         scans.append(scan)
-    starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(
-        2
-    )  # [observables, instances, values]
+    starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(2)  # [observables, instances, values]
     variance = starts.var(dim=-1).mean(dim=-1)
     jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
     correlation = (1 - jump / (2 * variance)).clamp(min=0.0)

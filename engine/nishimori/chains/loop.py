@@ -38,7 +38,8 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Transition:
-    """What one transition left: its number, the draw it completes (None in warm-up and between draws), state and info."""
+    """What one transition left: its number, the draw it completes (None in warm-up and between draws), state and
+    info."""
 
     step: int
     draw: int | None

@@ -26,8 +26,10 @@ def to_host(values: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
 class Record:
     """Host arrays filled as the chains move; all float64.
 
-    `draws[name]` [instances, chains or pairs, draws]; `warmup[name]` [instances, chains or pairs, warmup + 1], the start first;
-    `statistics` per transition: `acceptance`, `accepted`, `energy_error`, `divergent` [instances, chains, transitions] and
+    `draws[name]` [instances, chains or pairs, draws]; `warmup[name]` [instances, chains or pairs, warmup + 1], the
+    start first;
+    `statistics` per transition: `acceptance`, `accepted`, `energy_error`, `divergent` [instances, chains,
+    transitions] and
     `num_steps` [transitions].
     """
 
@@ -41,9 +43,7 @@ class Record:
 
     def keep(self, transition: Transition, values: Mapping[str, Tensor] | None) -> None:
         """Statistics of every transition; observables in warm-up and at draws."""
-        self._keep(
-            self.statistics, to_host(_statistics(transition.info)), self.schedule.transitions, transition.step
-        )
+        self._keep(self.statistics, to_host(_statistics(transition.info)), self.schedule.transitions, transition.step)
         steps = self.statistics.setdefault("num_steps", np.zeros(self.schedule.transitions))
         steps[transition.step] = transition.info.num_steps
         if values is None:

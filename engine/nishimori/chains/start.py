@@ -44,7 +44,8 @@ class ChainPlan:
         return [(a, b) for a, b in places if "prior" in (self.starts[a], self.starts[b])]
 
     def disjoint_pairs(self) -> list[tuple[int, int]]:
-        """Independent pairs that share no chain: a teacher start with a prior start, left-over prior starts together."""
+        """Independent pairs that share no chain: a teacher start with a prior start, left-over prior starts
+        together."""
         teachers, priors = self.where("teacher"), self.where("prior")
         mixed = list(zip(teachers, priors, strict=False))
         rest = priors[len(mixed) :]

@@ -35,9 +35,7 @@ class PointWriter:
         try:
             return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
         except msgspec.DecodeError as error:
-            raise ValueError(
-                f"{path}: not a calibration record ({error}); remove the file to calibrate anew"
-            ) from None
+            raise ValueError(f"{path}: not a calibration record ({error}); remove the file to calibrate anew") from None
 
     def publish_calibration(self, record: CalibrationRecord) -> None:
         publish_json(self.directory / "calibration.json", msgspec.to_builtins(record))

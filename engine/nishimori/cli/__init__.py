@@ -1,4 +1,5 @@
-"""The command line: `nishimori run | overlay | theory`. Parses, calls the layers below, turns refusals into exit codes."""
+"""The command line: `nishimori run | overlay | theory`. Parses, calls the layers below, turns refusals into exit
+codes."""
 
 import sys
 from collections.abc import Sequence

@@ -30,9 +30,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("keys are missing")
         return summary
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path}: not a summary ({error}); remove the file and run the experiment again"
-        ) from None
+        raise BadInput(f"{path}: not a summary ({error}); remove the file and run the experiment again") from None
 
 
 def print_report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:

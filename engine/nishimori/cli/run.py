@@ -117,9 +117,7 @@ def _claim(out: Path, experiment: Experiment) -> None:
                         "schema": 1,
                         "identity": experiment.identity,
                         "experiment": experiment.document,
-                        "points": [
-                            {"id": point.identity, "swept": point.swept} for point in experiment.points
-                        ],
+                        "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
                         **versions(experiment.points[0].config.run.device),
                     },
                 )

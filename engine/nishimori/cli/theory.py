@@ -1,7 +1,6 @@
 """`nishimori theory`: the equivalent linear model's predictions, without sampling anything."""
 
 import json
-import math
 from typing import Literal
 
 from nishimori.cli.codes import DONE
@@ -69,11 +68,10 @@ def _json(prediction: Prediction) -> str:
 def _table(prediction: Prediction) -> str:
     values = prediction.to_dict()
     rows = [[name, _text(values[name]), meaning] for name, meaning in MEANINGS.items()]
-    lines = table(["quantity", "value", "meaning"], rows)
-    return lines
+    return table(["quantity", "value", "meaning"], rows)
 
 
-def _text(value: float | tuple[float, ...]) -> str:
-    if isinstance(value, float):
-        return f"{value:.10g}" if math.isfinite(value) else str(value)
-    return " ".join(f"{entry:.6g}" for entry in value)
+def _text(value: float | list[float]) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{entry:.6g}" for entry in value)
+    return f"{value:.10g}"

@@ -67,9 +67,7 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
         left, right = line.curve_x[0], line.curve_x[-1]
         span = (right / left) ** 0.07
         if line.prior_level is not None:
-            axes.plot(
-                [left, left * span], [line.prior_level] * 2, color=colour, linestyle="--", linewidth=1.2
-            )
+            axes.plot([left, left * span], [line.prior_level] * 2, color=colour, linestyle="--", linewidth=1.2)
         if line.plateau is not None:
             axes.plot([right / span, right], [line.plateau] * 2, color=colour, linestyle=":", linewidth=1.6)
     axes.errorbar(
@@ -102,9 +100,7 @@ def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
             label=r"prior level  $\sigma_L$ ($\alpha \to 0$)",
         )
     if any(line.plateau is not None for line in series):
-        axes.plot(
-            [], [], color=grey, linestyle=":", linewidth=1.6, label=r"plateau  $\gamma$ ($\alpha \to \infty$)"
-        )
+        axes.plot([], [], color=grey, linestyle=":", linewidth=1.6, label=r"plateau  $\gamma$ ($\alpha \to \infty$)")
 
 
 def _legend(axes: Any, measured: set[str]) -> None:

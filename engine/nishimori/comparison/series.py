@@ -40,9 +40,7 @@ def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
     return AXIS_PREFERENCE[0]
 
 
-def build_series(
-    summaries: Sequence[Mapping[str, Any]], observable: str, axis: str, predict: Predict
-) -> list[Series]:
+def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: str, predict: Predict) -> list[Series]:
     """Group points into series, ordered by their labels. Points without this estimate are left out."""
     points = [summary for summary in summaries if observable in summary["estimates"]]
     varying = _varying([summary["parameters"] for summary in points], axis)
@@ -81,9 +79,7 @@ def _series(
 ) -> Series:
     ordered = sorted(summaries, key=lambda summary: summary["parameters"][axis])
     estimates = [summary["estimates"][observable] for summary in ordered]
-    errors = [
-        np.nan if estimate["standard_error"] is None else estimate["standard_error"] for estimate in estimates
-    ]
+    errors = [np.nan if estimate["standard_error"] is None else estimate["standard_error"] for estimate in estimates]
     curve, levels = _theory(ordered[0]["parameters"], observable, axis, reach, predict)
     return Series(
         label,

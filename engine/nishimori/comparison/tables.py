@@ -10,10 +10,7 @@ from nishimori.comparison.align import Agreement
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Right-aligned columns under their headers."""
     widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in (header, *rows)
-    ]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *rows)]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 

@@ -137,9 +137,7 @@ def _gaussian_average(integrand: Elementwise) -> float:
     total = 0.0
     for _ in range(_MAX_ROUNDS):
         middle = 0.5 * (left + right)
-        halves = np.stack(
-            [_panel_integrals(integrand, left, middle), _panel_integrals(integrand, middle, right)]
-        )
+        halves = np.stack([_panel_integrals(integrand, left, middle), _panel_integrals(integrand, middle, right)])
         refined = halves.sum(axis=0)
         if not np.isfinite(refined).all():
             raise ArithmeticError("is not finite")
@@ -287,9 +285,7 @@ def _sign_second_moment(variance: float) -> float:
 
 def _sign_mean_derivative(variance: float) -> float:
     if variance == 0:
-        raise ValueError(
-            "the mean derivative of activation 'sign' is infinite at variance 0: pass variance > 0"
-        )
+        raise ValueError("the mean derivative of activation 'sign' is infinite at variance 0: pass variance > 0")
     return math.sqrt(2.0 / (math.pi * variance))
 
 

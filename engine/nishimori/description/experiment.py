@@ -105,9 +105,7 @@ def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
 
 
 def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
-    document = {
-        section: dict(values) if isinstance(values, dict) else values for section, values in base.items()
-    }
+    document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
     config = _validate(document)
@@ -183,9 +181,7 @@ def network_sizes(config: Config) -> tuple[int, ...]:
     depth, ratios = network.depth or 0, 1.0 if network.width_ratios is None else network.width_ratios
     by_layer = ratios if isinstance(ratios, tuple) else (ratios,) * depth
     if len(by_layer) != depth:
-        raise BadInput(
-            f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer"
-        )
+        raise BadInput(f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer")
     widths = tuple(round(ratio * network.input_dim) for ratio in by_layer)
     if any(width < 1 for width in widths):
         raise BadInput("network.width_ratios makes a layer without units; raise it or input_dim")
@@ -193,7 +189,8 @@ def network_sizes(config: Config) -> tuple[int, ...]:
 
 
 def sample_count(config: Config) -> int:
-    """Training samples an instance. Raises BadInput unless exactly one of sample_ratio and samples gives one or more."""
+    """Training samples an instance. Raises BadInput unless exactly one of sample_ratio and samples gives one or
+    more."""
     data = config.data
     if (data.sample_ratio is None) == (data.samples is None):
         raise BadInput("data needs either sample_ratio or samples; give one of them")

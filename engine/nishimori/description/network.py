@@ -48,8 +48,7 @@ class Network:
         known = ACTIVATIONS.get(self.activation.name) == self.activation
         shown = self.activation.name if known else self.activation
         return (
-            f"Network(input_dim={self.input_dim}, widths={self.widths}, "
-            f"activation={shown!r}, readout={self.readout!r})"
+            f"Network(input_dim={self.input_dim}, widths={self.widths}, activation={shown!r}, readout={self.readout!r})"
         )
 
     @property
@@ -105,6 +104,4 @@ def _as_activation(value: object) -> Activation:
 def _supported_readout(value: object) -> str:
     if value == "gaussian":
         return "gaussian"
-    raise ValueError(
-        f"readout {value!r} is not implemented: use readout='gaussian', weights drawn from N(0, 1)"
-    )
+    raise ValueError(f"readout {value!r} is not implemented: use readout='gaussian', weights drawn from N(0, 1)")

@@ -44,9 +44,7 @@ def analyse(
     noise_variance = observables.posterior.problem.channel.noise_variance
     draws = record.draws
     norms = observables.squared_norm.cpu().numpy()
-    convergences = {
-        name: convergence(draws[name]) for name in (*MEANS, *RATIOS, "bayes_error") if name in draws
-    }
+    convergences = {name: convergence(draws[name]) for name in (*MEANS, *RATIOS, "bayes_error") if name in draws}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*MEANS, *RATIOS) if name in draws}
     estimates = _scalar_estimates(per_instance, convergences, norms)
     pairs = plan.independent_pairs()

@@ -1,4 +1,5 @@
-"""Did the chains converge: effective sample size, R-hat and Monte Carlo error (arviz-stats), decay of the start, stuck chains."""
+"""Did the chains converge: effective sample size, R-hat and Monte Carlo error (arviz-stats), decay of the start,
+stuck chains."""
 
 import math
 import warnings
@@ -22,18 +23,15 @@ class Convergence:
 
 def convergence(draws: Values) -> Convergence:
     """Diagnostics of `draws` [instances, chains, draws]; NaN where there are fewer than four draws."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     if draws.shape[-1] < 4:
         return Convergence(math.nan, math.nan, np.full(len(draws), math.nan))
-    axes = {"chain_axis": 1, "draw_axis": 2}
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # a constant trace gives NaN, which is refused downstream
-        size = np.asarray(array_stats.ess(draws, method="bulk", **axes))
-        r_hat = np.asarray(array_stats.rhat(draws, **axes))
-        error = np.asarray(array_stats.mcse(draws, method="mean", **axes))
+        warnings.simplefilter("ignore", RuntimeWarning)  # a constant trace gives NaN, which is refused downstream
+        size = np.asarray(array_stats.ess(draws, chain_axis=1, draw_axis=2, method="bulk"))
+        r_hat = np.asarray(array_stats.rhat(draws, chain_axis=1, draw_axis=2))
+        error = np.asarray(array_stats.mcse(draws, chain_axis=1, draw_axis=2, method="mean"))
     return Convergence(float(size.sum()), float(np.sqrt(np.mean(r_hat**2))), error**2)
 
 

@@ -1,7 +1,8 @@
 """Error bars over the disorder.
 
 Instances are independent, and each instance's value carries its own Monte Carlo noise: the spread of the values over
-instances therefore holds both the disorder and the Monte Carlo error, and its Student t has instances - 1 degrees of freedom.
+instances therefore holds both the disorder and the Monte Carlo error, and its Student t has instances - 1 degrees of
+freedom.
 """
 
 import math
@@ -17,7 +18,8 @@ Values = NDArray[np.float64]
 class Estimate:
     """A disorder average.
 
-    `standard_error` contains Monte Carlo and disorder error (NaN for one instance); `monte_carlo_variance` is the part of
+    `standard_error` contains Monte Carlo and disorder error (NaN for one instance); `monte_carlo_variance` is the
+    part of
     `standard_error` squared that longer chains would remove, NaN where it is not known.
     """
 
@@ -27,7 +29,8 @@ class Estimate:
 
     @property
     def monte_carlo_ratio(self) -> float:
-        """Monte Carlo variance over disorder variance; infinite where the Monte Carlo error explains all of the spread."""
+        """Monte Carlo variance over disorder variance; infinite where the Monte Carlo error explains all of the
+        spread."""
         disorder = self.standard_error**2 - self.monte_carlo_variance
         return self.monte_carlo_variance / disorder if disorder > 0 else math.inf
 
@@ -38,9 +41,7 @@ class Estimate:
 def disorder_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
     """Mean over instances of `values` [instances], with the Monte Carlo variance of each."""
     count = len(values)
-    return Estimate(
-        float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2
-    )
+    return Estimate(float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2)
 
 
 def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance: Values) -> Estimate:

@@ -1,8 +1,8 @@
 """Posterior-mean predictions of every chain, and unbiased products of them.
 
-The square of one noisy posterior mean is biased by its Monte Carlo variance; the product of the means of two chains that are
-independent given the data is not. The draws are split into consecutive batches, and leaving out one batch at a time
-(the jackknife) gives the Monte Carlo variance of any such product.
+The square of one noisy posterior mean is biased by its Monte Carlo variance; the product of the means of two chains
+that are independent given the data is not. The draws are split into consecutive batches, and leaving out one batch at
+a time (the jackknife) gives the Monte Carlo variance of any such product.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,8 @@ class PredictionMeans:
     def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).
 
-        `test_latent` is F*, [instances, 1, test_samples]. Returns value and Monte Carlo variance (jackknife over batches),
-        [instances]; the variance is NaN for a single batch.
+        `test_latent` is F*, [instances, 1, test_samples]. Returns value and Monte Carlo variance (jackknife over
+        batches), [instances]; the variance is NaN for a single batch.
         """
         first, second = [a for a, _ in pairs], [b for _, b in pairs]
 

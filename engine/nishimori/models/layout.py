@@ -102,8 +102,6 @@ def select(accepted: Tensor, proposed: Position, current: Position) -> Position:
     return chosen
 
 
-def network_layout(
-    instances: int, chains: int, layer_shapes: Sequence[tuple[int, int]], readout: int
-) -> Layout:
+def network_layout(instances: int, chains: int, layer_shapes: Sequence[tuple[int, int]], readout: int) -> Layout:
     """Order W_1, ..., W_L, a."""
     return Layout(instances, chains, (*[tuple(shape) for shape in layer_shapes], (readout,)))

@@ -1,14 +1,13 @@
 """The posterior of a network's weights as a target density."""
 
-import torch
-from nishimori_kernels.energy.batched import BatchedNetwork
-from nishimori_kernels.rng.streams import Stream
 from torch import Tensor
 
 from nishimori.models.device import resolve_device, resolve_precision
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
+from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.rng.streams import Stream
 
 
 class Posterior:
@@ -79,9 +78,7 @@ class Posterior:
         network.pull_back(position.blocks, force, position.blocks, gradient.blocks)
         return residual, gradient
 
-    def initial_position(
-        self, chains: int | tuple[int, ...], start: str, seed: int, point: str = ""
-    ) -> Position:
+    def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """Chains at the teacher ("teacher") or at independent prior draws ("prior").
 
         `chains` is a count or the identities wanted; a prior start depends on (seed, point, instance, chain).

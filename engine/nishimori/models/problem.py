@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
-from nishimori_kernels.energy.batched import BatchedNetwork
-from nishimori_kernels.rng import fill_normals, random_key
-from nishimori_kernels.rng.streams import Stream
 from torch import Tensor
 
 from nishimori.description import GaussianChannel, Network
 from nishimori.models.layout import Layout, Position, network_layout
+from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
+from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.rng import fill_normals, random_key
+from nishimori_kernels.rng.streams import Stream
 
 
 @dataclass(frozen=True, eq=False)

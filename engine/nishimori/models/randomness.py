@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nishimori_kernels.rng import fill_normals, random_key, uniforms
-from nishimori_kernels.rng.streams import Stream
+import torch
 from torch import Tensor
 
 from nishimori.models.layout import Position
+from nishimori_kernels.rng import fill_normals, random_key, uniforms
+from nishimori_kernels.rng.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Randomness:
             fill_normals(block, self.key, stream, step, self.instances, self.chains, first_element=first)
         return position
 
-    def uniforms(self, stream: Stream, step: int, device: object = "cpu") -> Tensor:
+    def uniforms(self, stream: Stream, step: int, device: torch.device | str = "cpu") -> Tensor:
         """[instances, chains] in (0, 1), float64."""
         return uniforms(self.key, stream, step, self.instances, self.chains, device=device)
 

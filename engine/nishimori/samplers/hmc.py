@@ -1,21 +1,21 @@
 """Hamiltonian Monte Carlo.
 
 Update: draw a momentum p ~ N(0, I), follow `integrate_` for a jittered number of steps, accept with probability
-min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal 2011,
-arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
+min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal
+2011, arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-from nishimori_kernels.rng.streams import Stream
 from torch import Tensor
 
 from nishimori.models.layout import Position, chain_dot, select
 from nishimori.models.randomness import Randomness
 from nishimori.samplers.base import Info, State, Target, divergent, metropolis
 from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
+from nishimori_kernels.rng.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class Streams:
     jitter: Stream = Stream.JITTER
 
 
-CALIBRATION_STREAMS = Streams(
-    Stream.CALIBRATION_MOMENTUM, Stream.CALIBRATION_ACCEPT, Stream.CALIBRATION_JITTER
-)
+CALIBRATION_STREAMS = Streams(Stream.CALIBRATION_MOMENTUM, Stream.CALIBRATION_ACCEPT, Stream.CALIBRATION_JITTER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +125,4 @@ class HMC:
         if self.splitting.needs_gaussian_prior and not target.gaussian_prior:
             raise ValueError(f"integrator {self.integrator!r} needs a N(0, I) prior; use leapfrog")
         step_size = step_size.to(target.device)
-        return HMCKernel(
-            target, self.splitting, step_size, num_steps, self.jitter, randomness, streams or Streams()
-        )
+        return HMCKernel(target, self.splitting, step_size, num_steps, self.jitter, randomness, streams or Streams())

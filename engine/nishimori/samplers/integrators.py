@@ -17,7 +17,8 @@ from nishimori.samplers.base import Target
 
 @dataclass(frozen=True)
 class Splitting:
-    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place; time [instances]."""
+    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place; time
+    [instances]."""
 
     name: str
     kick_: Callable[[Position, Position, Position, Tensor], None]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 class System(Protocol):
-    """`parameters` name a point, `run_point` samples it, publishes its files and returns its summary, `predict` gives its
-    theory by the names of the estimates, `predict_at` the same between points.
+    """`parameters` name a point, `run_point` samples it, publishes its files and returns its summary, `predict` gives
+    its theory by the names of the estimates, `predict_at` the same between points.
 
     Importing a system never imports torch; only `run_point` does. Predictions raise ValueError, with a sentence, where
     there is no theory.

@@ -48,9 +48,7 @@ class BatchedNetwork:
         below = self.inputs.transpose(1, 2)
         for layer in range(self.depth):
             pre = self._fold(self.pre[layer], layer)
-            torch.baddbmm(
-                pre, self._fold(weights[layer], layer), below, beta=0, alpha=self.scales[layer], out=pre
-            )
+            torch.baddbmm(pre, self._fold(weights[layer], layer), below, beta=0, alpha=self.scales[layer], out=pre)
             self.kernel.apply(self.pre[layer], self.hidden[layer])
             below = self._fold(self.hidden[layer], layer + 1)
         return self._read_out(weights[-1], below)
@@ -94,9 +92,7 @@ class BatchedNetwork:
                 transposed = self._fold(weights[layer], layer).transpose(1, 2)
                 torch.baddbmm(target, transposed, folded, beta=0, alpha=self.scales[layer], out=target)
 
-    def _pull_back_readout(
-        self, readout: Tensor, latent_gradient: Tensor, addend: Tensor, out: Tensor
-    ) -> None:
+    def _pull_back_readout(self, readout: Tensor, latent_gradient: Tensor, addend: Tensor, out: Tensor) -> None:
         if not self.delta:
             self.delta = [torch.empty_like(pre) for pre in self.pre]
         width = readout.shape[-1]

@@ -48,9 +48,7 @@ def latent(weights: Sequence[Tensor], inputs: Tensor, activation: str) -> Tensor
     return (hidden[-1] @ readout.unsqueeze(-1)).squeeze(-1) / math.sqrt(readout.shape[-1])
 
 
-def pull_back(
-    weights: Sequence[Tensor], inputs: Tensor, activation: str, latent_gradient: Tensor
-) -> list[Tensor]:
+def pull_back(weights: Sequence[Tensor], inputs: Tensor, activation: str, latent_gradient: Tensor) -> list[Tensor]:
     """sum_mu g_mu dF(x_mu)/dw for each weight block, g = `latent_gradient` [instances, chains, samples]."""
     readout = weights[-1]
     pre, hidden = _layers(weights, inputs, activation)

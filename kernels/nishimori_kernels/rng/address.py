@@ -73,11 +73,7 @@ def _checked_ids(name: str, values: Iterable[int], bit_count: int) -> np.ndarray
     if ids.size == 0:
         return np.zeros(0, np.uint64)
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise ValueError(
-            f"The {name} ids are not a flat sequence of integers: give integers in [0, 2**{bit_count})."
-        )
+        raise ValueError(f"The {name} ids are not a flat sequence of integers: give integers in [0, 2**{bit_count}).")
     if ids.min() < 0 or ids.max() >= 1 << bit_count:
-        raise ValueError(
-            f"The {name} ids span {ids.min()} to {ids.max()}: give integers in [0, 2**{bit_count})."
-        )
+        raise ValueError(f"The {name} ids span {ids.min()} to {ids.max()}: give integers in [0, 2**{bit_count}).")
     return ids.astype(np.uint64)

@@ -1,0 +1,70 @@
+"""Sweeps, identities and resolved sizes of an experiment file."""
+
+from pathlib import Path
+
+import pytest
+from experiments import changed, write
+
+from nishimori.description.experiment import BadInput, expand, load_experiment, network_sizes, sample_count
+
+
+def test_no_sweep_is_one_point() -> None:
+    experiment = expand(changed())
+    assert len(experiment.points) == 1
+    assert experiment.points[0].swept == {}
+
+
+def test_cartesian_product_in_order() -> None:
+    experiment = expand(changed(sweep={"network.depth": [1, 2], "data.sample_ratio": [0.5, 1.0, 2.0]}))
+    cells = [(point.swept["network.depth"], point.swept["data.sample_ratio"]) for point in experiment.points]
+    assert cells == [(depth, ratio) for depth in (1, 2) for ratio in (0.5, 1.0, 2.0)]
+    assert len({point.identity for point in experiment.points}) == 6
+
+
+def test_quoted_and_dotted_keys_are_the_same() -> None:
+    nested = expand(changed(sweep={"data": {"sample_ratio": [0.5, 1.0]}}))
+    quoted = expand(changed(sweep={"data.sample_ratio": [0.5, 1.0]}))
+    assert [point.identity for point in nested.points] == [point.identity for point in quoted.points]
+
+
+def test_zip_tables_advance_together(tmp_path: Path) -> None:
+    path = write(tmp_path / "experiment.toml", changed())
+    with path.open("a", encoding="utf-8") as file:
+        file.write('[sweep]\n"network.depth" = [1, 2]\n[[sweep.zip]]\n')
+        file.write('"network.input_dim" = [16, 32]\n"data.instances" = [8, 4]\n')
+    points = load_experiment(path).points
+    cells = [(p.config.network.depth, p.config.network.input_dim, p.config.data.instances) for p in points]
+    assert cells == [(1, 16, 8), (1, 32, 4), (2, 16, 8), (2, 32, 4)]
+
+
+def test_unequal_zip_lists_are_refused() -> None:
+    with pytest.raises(BadInput, match="different lengths"):
+        expand(changed(sweep={"zip": [{"network.input_dim": [16, 32], "data.instances": [8]}]}))
+
+
+def test_widths_follow_the_input_dimension() -> None:
+    experiment = expand(changed(network__depth=2, network__width_ratios=[0.5, 2.0], sweep={"network.input_dim": [8, 10]}))
+    assert [network_sizes(point.config) for point in experiment.points] == [(4, 16), (5, 20)]
+
+
+def test_samples_follow_the_ratio() -> None:
+    assert sample_count(expand(changed(data__sample_ratio=2.5)).points[0].config) == 40
+    assert sample_count(expand(changed(data__sample_ratio=None, data__samples=7)).points[0].config) == 7
+
+
+def test_identity_says_what_and_not_where() -> None:
+    def identity(**settings: object) -> str:
+        return expand(changed(**settings)).points[0].identity
+
+    assert identity() == identity(run__device="cpu")
+    assert identity() == identity(network__readout="gaussian")
+    assert identity() != identity(data__seed=4)
+    assert identity() != identity(run__precision="fp64")
+    assert len(identity()) == 12
+    assert int(identity(), 16) >= 0
+
+
+def test_overrides_are_typed(tmp_path: Path) -> None:
+    path = write(tmp_path / "experiment.toml", changed())
+    config = load_experiment(path, ["data.sample_ratio=2", "network.activation=erf", "data.common=true"]).points[0].config
+    assert (config.data.sample_ratio, config.network.activation, config.data.common) == (2.0, "erf", True)
