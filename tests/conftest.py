@@ -1,8 +1,11 @@
 """A hostile session: float64 by default, NaN in every uninitialised tensor, long tests on request only."""
 
+import subprocess
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+from processes import ROOT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,3 +54,13 @@ def hostile_torch() -> None:
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that scripts/quickstart leaves; run once a session, as a newcomer would."""
+    out = tmp_path_factory.mktemp("quickstart") / "run"
+    done = subprocess.run([str(ROOT / "scripts" / "quickstart"), str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"The figure is at {out}/overlay.png" in done.stdout
+    return out

@@ -1,17 +1,13 @@
 """What importing costs: nothing heavy before it is used, and no work at all."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
+from processes import python
 
 import nishimori
 
-SOURCES = [str(Path(__file__).parents[1] / source) for source in ("engine", "kernels")]
 HEAVY = {"torch", "numba", "triton"}
 THEORY = ["theory", "--activation", "tanh", "--depth", "2", "--sample-ratio", "2", "--noise-variance", "0.1"]
 
@@ -33,11 +29,6 @@ for root in ("nishimori", "nishimori_kernels"):
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
 """
-
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(SOURCES)}
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
 
 
 def command(arguments: Sequence[str]) -> tuple[int, set[str], str]:

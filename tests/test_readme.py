@@ -3,16 +3,15 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import ROOT, nishimori, python
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-NISHIMORI = "import sys; from nishimori.cli import main; sys.exit(main())"
 
 RUN_ELSEWHERE = {"scripts/test", "scripts/quickstart"}
 """The first runs this very test, and test_quickstart.py runs the second."""
@@ -28,19 +27,9 @@ def commands(block: str) -> list[list[str]]:
     return [words for words in lines if words]
 
 
-def python(*arguments: str, cwd: Path) -> str:
-    path = os.pathsep.join(str(ROOT / source) for source in ("engine", "kernels"))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+def checked(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_every_block_is_of_a_kind_that_is_run():
@@ -50,16 +39,18 @@ def test_every_block_is_of_a_kind_that_is_run():
 
 @pytest.mark.parametrize("block", blocks("python"), ids=range(len(blocks("python"))))
 def test_a_python_block_runs(block: str, tmp_path: Path):
-    assert python("-c", block, cwd=tmp_path).strip()
+    assert checked(python("-X", "utf8", "-c", block, cwd=tmp_path)).strip()
 
 
 @pytest.mark.parametrize("block", blocks("bash"), ids=range(len(blocks("bash"))))
-def test_the_commands_of_a_bash_block_run(block: str, tmp_path: Path):
-    """In order and in one directory, so that a command finds what the ones before it left."""
+def test_the_commands_of_a_bash_block_run(block: str, tmp_path: Path, request: pytest.FixtureRequest):
+    """In order and in one directory; the quickstart's run is there already, so that `run` finds it finished."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    if "runs/quickstart" in block:
+        shutil.copytree(request.getfixturevalue("quickstart"), tmp_path / "runs" / "quickstart")
     for words in commands(block):
         if words[0] == "nishimori":
-            assert python("-c", NISHIMORI, *words[1:], cwd=tmp_path).strip()
+            assert checked(nishimori(*words[1:], cwd=tmp_path)).strip()
         else:
             assert " ".join(words) in RUN_ELSEWHERE
             assert os.access(ROOT / words[0], os.X_OK)

@@ -43,7 +43,9 @@ def test_unequal_zip_lists_are_refused() -> None:
 
 
 def test_widths_follow_the_input_dimension() -> None:
-    experiment = expand(changed(network__depth=2, network__width_ratios=[0.5, 2.0], sweep={"network.input_dim": [8, 10]}))
+    experiment = expand(
+        changed(network__depth=2, network__width_ratios=[0.5, 2.0], sweep={"network.input_dim": [8, 10]})
+    )
     assert [network_sizes(point.config) for point in experiment.points] == [(4, 16), (5, 20)]
 
 
@@ -66,5 +68,7 @@ def test_identity_says_what_and_not_where() -> None:
 
 def test_overrides_are_typed(tmp_path: Path) -> None:
     path = write(tmp_path / "experiment.toml", changed())
-    config = load_experiment(path, ["data.sample_ratio=2", "network.activation=erf", "data.common=true"]).points[0].config
+    config = (
+        load_experiment(path, ["data.sample_ratio=2", "network.activation=erf", "data.common=true"]).points[0].config
+    )
     assert (config.data.sample_ratio, config.network.activation, config.data.common) == (2.0, "erf", True)

@@ -20,7 +20,9 @@ def test_intervals_cover_the_pooled_mean(tmp_path: Path) -> None:
     reach = stats.t.ppf(0.975, runs[0][2] - 1)
     covered = np.abs(values - values.mean(axis=0)) < reach * errors
     print(f"coverage {covered.mean():.4f} over {covered.size} intervals; by point {covered.mean(axis=0).round(2)}")
-    print(f"pooled mean {values.mean(axis=0).round(4)}, spread over error {(values.std(axis=0, ddof=1) / errors.mean(axis=0))}")
+    print(
+        f"pooled mean {values.mean(axis=0).round(4)}, spread over error {(values.std(axis=0, ddof=1) / errors.mean(axis=0))}"
+    )
     assert 0.88 < covered.mean() < 0.99
 
 
@@ -35,7 +37,9 @@ def _estimates(seed: int, out: Path) -> tuple[list[float], list[float], int]:
     estimates = [point["estimates"]["bayes_error"] for point in points]
     passed = sum(point["verdict"]["passed"] for point in points)
     sizes = [abs(point["z_scores"]["bayes_error"]) for point in points]
-    print(f"seed {seed}: {passed}/{len(points)} verdicts passed, mean |z| {np.mean(sizes):.2f}, largest {max(sizes):.2f}")
+    print(
+        f"seed {seed}: {passed}/{len(points)} verdicts passed, mean |z| {np.mean(sizes):.2f}, largest {max(sizes):.2f}"
+    )
     return (
         [estimate["value"] for estimate in estimates],
         [estimate["standard_error"] for estimate in estimates],

@@ -21,7 +21,7 @@ OBSERVABLE = "bayes_error"
 def run(
     experiment: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="EXPERIMENT.toml")],
     out: Path,
-    set: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
     device: Literal["auto", "cpu", "cuda"] | None = None,
     dry_run: bool = False,
     json: bool = False,
@@ -34,12 +34,12 @@ def run(
     Args:
         experiment: the experiment file.
         out: directory of the results; new, empty, or holding this very experiment.
-        set: overrides a key of the file, as section.key=value; may be given again for another key.
+        set: overrides keys of the file, as section.key=value, several after one another or --set again.
         device: cpu, cuda, or auto for a GPU where there is one.
         dry_run: print the points and stop.
         json: print the summary as one JSON object on stdout and nothing else there.
     """
-    loaded = _on_device(load_experiment(experiment, set), device)
+    loaded = _on_device(load_experiment(experiment, [override for group in set for override in group]), device)
     if dry_run:
         print(_grid(loaded))
         return DONE
