@@ -1,6 +1,7 @@
 """The command line: `nishimori run | overlay | theory`. Parses, calls the layers below, turns refusals into exit
 codes."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from nishimori.cli.run import run
     from nishimori.cli.theory import theory
 
+    # Before torch is loaded: OpenMP threads that spin while they wait cost a factor of ten on shared cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return tyro.extras.subcommand_cli_from_dict(
             {"run": run, "overlay": overlay, "theory": theory},
