@@ -34,8 +34,9 @@ CALIBRATION_STREAMS = Streams(Stream.CALIBRATION_MOMENTUM, Stream.CALIBRATION_AC
 class HMCKernel:
     """HMC with everything fixed: `step_size` [instances] (float64) and one number of steps, jittered.
 
-    The number of steps is uniform on the integers of [num_steps (1 - jitter), num_steps (1 + jitter)], at least one,
-    and the same for all chains of a step.
+    The number of steps is uniform on the integers within r of num_steps, r = jitter * num_steps rounded and at least
+    one where jitter is not zero (never fewer than one step), and the same for all chains of a transition: trajectories
+    of one length could be periodic.
     """
 
     target: Target
@@ -68,11 +69,12 @@ class HMCKernel:
         return moved, Info(acceptance, accepted, error, divergent(error), count)
 
     def _jittered(self, step: int) -> int:
-        low = max(1, math.ceil(self.num_steps * (1 - self.jitter)))
-        high = max(low, math.floor(self.num_steps * (1 + self.jitter)))
-        if low == high:
-            return low
-        return low + int((high - low + 1) * self.randomness.shared_uniform(self.streams.jitter, step))
+        if self.jitter == 0:
+            return self.num_steps
+        reach = max(1, round(self.num_steps * self.jitter))
+        low = max(1, self.num_steps - reach)
+        choices = self.num_steps + reach - low + 1
+        return low + int(choices * self.randomness.shared_uniform(self.streams.jitter, step))
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class HMC:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive, got {value}; leave it out to have it calibrated")
+        if not (self.num_steps is None or type(self.num_steps) is int):
+            raise ValueError(f"num_steps must be a whole number, got {self.num_steps!r}; give an integer")
         if self.num_steps is not None and self.path_length is not None:
             raise ValueError("num_steps and path_length were both given; give one of them")
         if not 0 < self.target_acceptance < 1:
