@@ -28,6 +28,7 @@ def summary(depth: int, sample_ratio: float, value: float, error: float | None =
     theory = SYSTEMS["matched_teacher"].predict_at(parameters)
     return {
         "id": f"{depth}-{sample_ratio}",
+        "system": "matched_teacher",
         "parameters": parameters,
         "instances": 16,
         "estimates": estimates,

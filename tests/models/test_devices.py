@@ -41,3 +41,9 @@ def test_unknown_names_are_refused() -> None:
 def test_an_activation_without_a_kernel_is_refused() -> None:
     with pytest.raises(ValueError, match="sign.*cannot be sampled"):
         nm.matched_teacher(nm.Network(4, (4,), "sign"), nm.GaussianChannel(0.1), samples=4)
+
+
+def test_a_false_friend_of_a_registered_activation_is_refused() -> None:
+    cubic = nm.Activation("tanh", lambda z: z**3, lambda z: 3 * z**2, odd=True)
+    with pytest.raises(ValueError, match="not the 'tanh'"):
+        nm.matched_teacher(nm.Network(4, (4,), cubic), nm.GaussianChannel(0.1), samples=4)

@@ -167,6 +167,16 @@ def test_relu_is_sampled_and_its_missing_theory_is_said(tmp_path: Path) -> None:
     assert summary["estimates"]["bayes_error"]["value"] > 0
 
 
+def test_without_independent_chains_the_gibbs_error_is_drawn_and_the_reason_said(tmp_path: Path) -> None:
+    experiment = write(tmp_path / "teacher.toml", changed(sampler__start="teacher"))
+    done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"))
+    assert done.returncode in (0, 3), done.stderr
+    assert "gibbs_error against theory over 1 points" in done.stdout
+    assert "bayes_error needs two independent chains" in done.stdout
+    (summary,) = points(tmp_path / "out").values()
+    assert "bayes_error" not in summary["estimates"]
+
+
 def test_a_failed_verdict_sets_exit_code_three_and_says_which(tmp_path: Path) -> None:
     experiment = write(tmp_path / "short.toml", changed(run__warmup=0, run__draws=8))
     done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"))

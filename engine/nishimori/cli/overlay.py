@@ -7,8 +7,9 @@ from pathlib import Path
 import tyro
 
 from nishimori.cli.codes import DONE
-from nishimori.cli.report import draw_overlay, load_summaries, print_report
+from nishimori.cli.report import draw_overlay, report
 from nishimori.comparison.align import residuals
+from nishimori.comparison.summaries import load_summaries
 from nishimori.description.experiment import BadInput
 
 
@@ -35,5 +36,5 @@ def overlay(
         rows = [asdict(row) for row in residuals(summaries, observable)]
         print(json_module.dumps({"observable": observable, "figure": str(path), "points": rows}))
     else:
-        print(print_report(summaries, observable) + f"\nfigure: {path}")
+        print(report(summaries, observable) + f"\nfigure: {path}")
     return DONE

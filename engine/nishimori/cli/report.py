@@ -1,39 +1,23 @@
 """What commands print and draw about finished points."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.series import build_series, choose_axis
+from nishimori.comparison.summaries import load_summaries
 from nishimori.comparison.tables import agreement_line, comparison_table
 from nishimori.description.experiment import BadInput
 from nishimori.systems import SYSTEMS
 
 
-def load_summaries(directories: Sequence[Path]) -> list[dict[str, Any]]:
-    """The finished points of these run directories. Raises BadInput where there is none."""
-    summaries = []
-    for directory in directories:
-        paths = sorted((directory / "points").glob("*/summary.json"))
-        if not paths:
-            raise BadInput(f"{directory} holds no finished point; give the --out directory of a run")
-        summaries += [_read(path) for path in paths]
-    return summaries
+def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The Bayes error; where no point has independent chains to measure it, the Gibbs error."""
+    return "bayes_error" if any("bayes_error" in summary["estimates"] for summary in summaries) else "gibbs_error"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(summary, dict) or not {"parameters", "estimates", "theory"} <= summary.keys():
-            raise ValueError("keys are missing")
-        return summary
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not a summary ({error}); remove the file and run the experiment again") from None
-
-
-def print_report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
+def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """Table, agreement with theory, and every failure of a verdict."""
     ordered = sorted(summaries, key=lambda summary: [str(value) for value in summary["parameters"].values()])
     failures = [failure for summary in ordered for failure in summary["verdict"]["failures"]]
@@ -45,8 +29,15 @@ def print_report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str
         f"verdict: {'every point passed' if not failures else f'{len(failures)} failure(s)'}",
         *[f"  {failure}" for failure in failures],
         *[f"theory: {refusal}" for refusal in refusals],
+        *_absent(ordered),
     ]
     return "\n".join(lines)
+
+
+def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    if all("bayes_error" in summary["estimates"] for summary in summaries):
+        return []
+    return ['bayes_error needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
 
 
 def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> None:
@@ -58,8 +49,10 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     if not any(observable in summary["estimates"] for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary["estimates"]}))
         raise BadInput(f"no point has an estimate of {observable!r}; use one of {known}")
-    axis = choose_axis(summaries)
-    system = SYSTEMS["matched_teacher"]
+    kinds = sorted({summary["system"] for summary in summaries})
+    if len(kinds) > 1:
+        raise BadInput(f"the directories hold different systems ({', '.join(kinds)}); overlay them one by one")
+    axis, system = choose_axis(summaries), SYSTEMS[kinds[0]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = _title(summaries, axis, set().union(*[line.label for line in series]))
     publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))

@@ -10,12 +10,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from nishimori.cli.codes import DONE, INTERRUPTED, VERDICT_FAILED
-from nishimori.cli.report import draw_overlay, print_report
+from nishimori.cli.report import draw_overlay, main_observable, report
 from nishimori.description.config import Config
 from nishimori.description.experiment import BadInput, Experiment, Point, load_experiment
 from nishimori.systems import SYSTEMS
-
-OBSERVABLE = "bayes_error"
 
 
 def run(
@@ -54,7 +52,10 @@ def run(
         )
         return INTERRUPTED
     summary = _publish(out, summaries)
-    print(_as_json(summary) if json else _report(out, summaries))
+    if json:
+        print(_as_json(summary))
+    else:
+        print(f"{report(summaries, main_observable(summaries))}\nfigure: {out / 'overlay.png'}")
     return DONE if summary["verdict"]["passed"] else VERDICT_FAILED
 
 
@@ -160,13 +161,9 @@ def _publish(out: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ]
     summary = {"schema": 1, "verdict": {"passed": not failed, "failures": failed}, "points": list(summaries)}
     publish_json(out / "summary.json", summary)
-    draw_overlay([out], OBSERVABLE, out / "overlay.png")
+    draw_overlay([out], main_observable(summaries), out / "overlay.png")
     return without_nan(summary)
 
 
 def _as_json(summary: dict[str, Any]) -> str:
     return json.dumps(summary, allow_nan=False)
-
-
-def _report(out: Path, summaries: Sequence[dict[str, Any]]) -> str:
-    return print_report(summaries, OBSERVABLE) + f"\nfigure: {out / 'overlay.png'}"

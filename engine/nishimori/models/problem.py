@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nishimori.description import GaussianChannel, Network
+from nishimori.description import ACTIVATIONS, GaussianChannel, Network
 from nishimori.models.layout import Layout, Position, network_layout
 from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
 from nishimori_kernels.energy.batched import BatchedNetwork
@@ -113,7 +113,9 @@ def _require_sizes(**sizes: int) -> None:
 
 
 def require_samplable(network: Network) -> None:
-    """ValueError unless the network's activation has a sampling kernel."""
-    if network.activation.name not in ACTIVATION_KERNELS:
-        known = ", ".join(sorted(ACTIVATION_KERNELS))
-        raise ValueError(f"activation {network.activation.name!r} cannot be sampled; use one of {known}")
+    """ValueError unless the network's activation is a registered one that has a sampling kernel."""
+    name = network.activation.name
+    if name not in ACTIVATION_KERNELS:
+        raise ValueError(f"activation {name!r} cannot be sampled; use one of {', '.join(sorted(ACTIVATION_KERNELS))}")
+    if network.activation != ACTIVATIONS[name]:
+        raise ValueError(f"this activation is not the {name!r} that has a sampling kernel; give it another name")

@@ -81,6 +81,7 @@ class MatchedTeacher:
         return {
             "schema": SUMMARY_SCHEMA,
             "id": identity(config),
+            "system": config.system.kind,
             "parameters": self.parameters(config),
             "instances": instances,
             "estimates": estimates,

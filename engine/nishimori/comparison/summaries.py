@@ -1,0 +1,33 @@
+"""Reading the summaries that finished points left."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nishimori.description.experiment import BadInput
+
+REQUIRED = {"id", "system", "parameters", "instances", "estimates", "theory", "z_scores", "diagnostics", "verdict"}
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """One point's summary. Raises BadInput where the file is not one."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); remove the file and run the experiment again") from None
+    missing = sorted(REQUIRED - summary.keys()) if isinstance(summary, dict) else sorted(REQUIRED)
+    if missing:
+        raise BadInput(f"{path}: not a summary ({missing[0]} is missing); remove the file and run the experiment again")
+    return summary
+
+
+def load_summaries(directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """The finished points of these run directories. Raises BadInput where there is none."""
+    summaries = []
+    for directory in directories:
+        paths = sorted((directory / "points").glob("*/summary.json"))
+        if not paths:
+            raise BadInput(f"{directory} holds no finished point; give the --out directory of a run")
+        summaries += [read_summary(path) for path in paths]
+    return summaries
