@@ -154,7 +154,7 @@ def linear_network_prediction(problem: Problem, instance: int) -> tuple[Array, A
     """Posterior mean and variance of F on the test inputs, one hidden layer and the identity activation.
 
     The effective weights v = W^T a / sqrt(d_1) are N(0, s I) given s = |a|^2 / d_1 ~ chi2(d_1) / d_1, so all
-    is Gaussian given s and one integral over log s remains (matched_teacher.md, 6.3).
+    is Gaussian given s and one integral over log s remains.
     """
     (width,), noise = problem.network.widths, problem.channel.noise_variance
     scale = math.sqrt(problem.network.input_dim)

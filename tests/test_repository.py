@@ -17,6 +17,7 @@ ENTRIES = (
     "CITATION.cff",
     "LICENSE",
     "README.md",
+    "bench/README.md",
     "constraints.txt",
     "engine/nishimori",
     "kernels/nishimori_kernels",
@@ -94,3 +95,18 @@ def test_versions_agree():
         re.search(r'^__version__ = "(.+)"$', module, re.MULTILINE),
     }
     assert len({match and match.group(1) for match in found}) == 1
+
+
+def test_nothing_draws_from_a_stateful_generator():
+    """Product randomness has an address; a generator's state would make a draw depend on what was drawn before."""
+    stateful = re.compile(
+        r"torch\.(rand|randn|randint|normal|bernoulli|manual_seed|Generator)\b|np\.random|^import random"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for package in PACKAGES
+        for path in package.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if stateful.search(line)
+    ]
+    assert found == []

@@ -146,13 +146,12 @@ def sample(
     record.keep_start(observables(state).values)
     for transition in chain_loop(kernel, state, schedule):
         state = transition.state
-        if transition.draw is not None:
-            observation = observables(state)
-            record.keep(transition, observation.values)
+        measured = transition.draw is not None or transition.step < warmup
+        observation = observables(state) if measured else None
+        record.keep(transition, observation.values if observation else None)
+        if observation and transition.draw is not None:
             predictions.update(transition.draw, observation.test_predictions)
-        else:
-            record.keep(transition, observables(state).values if transition.step < warmup else None)
-        phase, total = "sampling", schedule.transitions
-        report(phase, transition.step + 1, total, float(transition.info.acceptance.mean()))
+        acceptance = float(transition.info.acceptance.mean())
+        report("sampling", transition.step + 1, schedule.transitions, acceptance)
     analysis = analyse(record, plan, observables, predictions, checks_in_experiment)
     return Run(target, plan, record_of, record, predictions, state, analysis)
