@@ -1,5 +1,6 @@
 """A hostile session: float64 by default, NaN in every uninitialised tensor, long tests on request only."""
 
+import os
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,7 @@ def hostile_torch() -> None:
     """Where torch is installed; the theory needs none."""
     if find_spec("torch") is None:
         return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else deterministic products are refused on CUDA
     import torch
 
     torch.set_default_dtype(torch.float64)
