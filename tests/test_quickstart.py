@@ -21,7 +21,7 @@ def summaries(quickstart: Path) -> list[dict[str, Any]]:
 def against(summaries: list[dict[str, Any]], depth_shift: int) -> Agreement:
     """The draws against the theory of networks `depth_shift` layers deeper."""
     parameters = [summary["parameters"] for summary in summaries]
-    shifted = [{**point, "widths": [point["input_dim"]] * (point["depth"] + depth_shift)} for point in parameters]
+    shifted = [{**point, "depth": point["depth"] + depth_shift} for point in parameters]
     predictions = [SYSTEMS["matched_teacher"].predict_at(point) for point in shifted]
     result = agreement(residuals(summaries, OBSERVABLE, predictions))
     assert result is not None

@@ -16,6 +16,7 @@ from nishimori.measurement.analysis import Analysis, analyse
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
 from nishimori.measurement.observables import MatchedTeacherObservables
+from nishimori.measurement.overlaps import effective_weights
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Verdict
 from nishimori.models.posterior import Posterior
@@ -69,15 +70,23 @@ class Run:
         steps = self.record.statistics["num_steps"][self.record.schedule.warmup :]
         return float(np.mean(self.calibration.step_size) * steps.mean())
 
+    @property
+    def teacher_squared_norm(self) -> NDArray[np.float64]:
+        """|v*|^2 / input_dim of the teachers' effective linear weights, [instances]: what overlaps are divided by."""
+        weights = effective_weights(self.target.problem.teacher.weights)
+        return weights.square().mean(-1).squeeze(1).cpu().numpy()
+
     def diagnostics(self) -> dict[str, Any]:
         """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""
         return {
             "acceptance": self.acceptance,
             **asdict(self.analysis.behaviour),
+            "verdict": asdict(self.verdict),
             "observables": {
                 name: {
                     "effective_sample_size": result.effective_sample_size,
                     "r_hat": result.r_hat,
+                    "worst_r_hat": result.worst_r_hat,
                     "monte_carlo_error": float(np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)),
                 }
                 for name, result in self.analysis.convergences.items()
@@ -96,7 +105,7 @@ def calibration_of(
     progress: Progress | None = None,
     calibration_chains: int = CALIBRATION_CHAINS,
 ) -> CalibrationRecord:
-    """Choose what `sampler` leaves open, with chains started at the teacher: stationary from their first step."""
+    """Choose what `sampler` leaves open, with chains started at the teacher, an exact posterior sample."""
     identities = tuple(range(calibration_chains))
     report = progress or reporter("calibration")
     return calibrate(
@@ -131,15 +140,17 @@ def sample(
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
     rate of the verdict is shared among (default: those of this run).
 
-    Raises ValueError for an unknown start, a count below one, or a calibration without these instances.
+    Raises ValueError for an unknown start, a count that is too small, or a calibration without these instances or
+    against what `sampler` fixes.
     """
     sampler, schedule = sampler or HMC(), Schedule(warmup, draws, thin)
     plan = ChainPlan.of(chains, start, only_chains)
     report = progress or reporter("nishimori")
-    record_of = calibration or calibration_of(target, sampler, seed, point, report)
+    chosen = calibration or calibration_of(target, sampler, seed, point, report)
+    _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
-    step_size = record_of.step_size_of(target.instances)
-    kernel = sampler.kernel(target, step_size, record_of.num_steps, randomness)
+    step_size = chosen.step_size_of(target.instances)
+    kernel = sampler.kernel(target, step_size, chosen.num_steps, randomness)
     observables = MatchedTeacherObservables(target, plan.disjoint_pairs())
     record, predictions = Record(schedule), PredictionMeans(draws)
     state = kernel.init(initial_position(target, plan, seed, point))
@@ -154,4 +165,16 @@ def sample(
         acceptance = float(transition.info.acceptance.mean())
         report("sampling", transition.step + 1, schedule.transitions, acceptance)
     analysis = analyse(record, plan, observables, predictions, checks_in_experiment)
-    return Run(target, plan, record_of, record, predictions, state, analysis)
+    return Run(target, plan, chosen, record, predictions, state, analysis)
+
+
+def _require_agreement(sampler: HMC, calibration: CalibrationRecord) -> None:
+    """ValueError where the record says other than what the sampler fixes."""
+    fixed = sampler.step_size
+    if fixed is not None and any(step_size != fixed for step_size in calibration.step_size):
+        raise ValueError(f"the calibration record has other step sizes than {fixed}; leave one of the two out")
+    if sampler.num_steps not in (None, calibration.num_steps):
+        raise ValueError(
+            f"the calibration record has num_steps {calibration.num_steps}, the sampler {sampler.num_steps}; "
+            "leave one of the two out"
+        )

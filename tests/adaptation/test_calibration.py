@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from targets import fixed_kernel
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import nishimori as nm
 from nishimori.adaptation.calibration import CalibrationRecord
@@ -143,3 +144,11 @@ def test_an_instance_that_was_not_calibrated_is_refused():
 def test_impossible_samplers_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         nm.HMC(**arguments)
+
+
+def test_dual_averaging_takes_a_step_size_from_another_device():
+    """On a fake CUDA tensor: mixing devices raises there as it would on a GPU."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        averaging = DualAveraging.init(torch.ones(3, device="cuda"))
+        updated = averaging.update(torch.full((3,), 0.7, device="cpu"), 0.8)
+        assert updated.final().device.type == "cpu"

@@ -1,5 +1,6 @@
 """Bad input: exit code 2, one sentence naming key and remedy, nothing written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from experiments import changed, write
 
 from nishimori.cli import main
+from nishimori.description.experiment import expand
 
 CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (changed(data__sampel_ratio=2.0), ("data.sampel_ratio", "not a known key", "sample_ratio")),
@@ -31,6 +33,10 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (changed(sweep={"data.sampel_ratio": [1.0, 2.0]}), ("data.sampel_ratio", "not a known key")),
     (changed(sweep={"data.sample_ratio": []}), ("sweep.data.sample_ratio", "at least one value")),
     (changed(sweep={"data.sample_ratio": [1.0, 1.0]}), ("same point twice", "remove")),
+    (changed(data__sample_ratio=1e300), ("data.sample_ratio", "<=")),
+    (changed(channel__noise_variance=1e300), ("channel.noise_variance", "<=")),
+    (changed(sampler__num_steps=10**12), ("sampler.num_steps", "<=")),
+    (changed(sweep={"zip": [1, 2]}), ("sweep.zip", "tables")),
     (changed(sweep={"sample_ratio": [1.0]}), ("sample_ratio", "dotted")),
 ]
 
@@ -95,7 +101,7 @@ def test_wrong_override(
 def test_directory_of_another_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
     out.mkdir()
-    (out / "run.json").write_text('{"identity": "of something else"}', encoding="utf-8")
+    (out / "run.json").write_text('{"schema": 1, "identity": "of something else"}', encoding="utf-8")
     assert run(experiment, out) == 2
     assert "holds another experiment; give another directory" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["run.json"]
@@ -108,6 +114,51 @@ def test_directory_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(experiment, out) == 2
     assert "not empty and holds no run" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_infinity_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = write(tmp_path / "experiment.toml", changed())
+    for key in ("channel.noise_variance", "data.sample_ratio", "sampler.step_size"):
+        for value in ("inf", "nan"):
+            assert run(experiment, tmp_path / "out", "--set", f"{key}={value}") == 2
+            assert key in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_step_size_that_nothing_survives_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = write(tmp_path / "experiment.toml", changed(sampler__step_size=100.0))
+    assert run(experiment, tmp_path / "out") == 2
+    assert "lower sampler.step_size" in capsys.readouterr().err
+
+
+def test_a_damaged_calibration_record_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
+    (point,) = expand(changed()).points
+    assert run(experiment, out) in (0, 3)
+    (out / "points" / point.identity / "summary.json").unlink()
+    record = out / "points" / point.identity / "calibration.json"
+    record.write_text('{"instances": [0]}', encoding="utf-8")
+    assert run(experiment, out) == 2
+    message = capsys.readouterr().err
+    assert str(record) in message and "remove the file" in message
+
+
+def test_what_a_killed_start_leaves_is_no_obstacle(tmp_path: Path) -> None:
+    experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
+    out.mkdir()
+    (out / ".123.tmp.run.json").write_text("{", encoding="utf-8")
+    assert run(experiment, out) in (0, 3)
+
+
+def test_a_figure_of_unknown_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, out = write(tmp_path / "experiment.toml", changed(data__instances=1)), tmp_path / "out"
+    assert run(experiment, out) == 3
+    assert "use at least two instances" in capsys.readouterr().out
+    assert main(["overlay", str(out), "--out", str(tmp_path / "figure.xyz")]) == 2
+    assert "figure format" in capsys.readouterr().err
+    assert main(["overlay", str(out), str(out), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["points"]
+    assert row["z"] is None
 
 
 def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

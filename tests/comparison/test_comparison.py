@@ -19,7 +19,7 @@ def summary(depth: int, sample_ratio: float, value: float, error: float | None =
     parameters = {
         "activation": "tanh",
         "depth": depth,
-        "widths": [10] * depth,
+        "width_ratios": [1.0] * depth,
         "input_dim": 10,
         "sample_ratio": sample_ratio,
         "noise_variance": 0.1,
@@ -27,6 +27,7 @@ def summary(depth: int, sample_ratio: float, value: float, error: float | None =
     estimates = {"bayes_error": {"value": value, "standard_error": error}}
     theory = SYSTEMS["matched_teacher"].predict_at(parameters)
     return {
+        "schema": 1,
         "id": f"{depth}-{sample_ratio}",
         "system": "matched_teacher",
         "parameters": parameters,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from experiments import changed, write
 
-from nishimori.description.experiment import BadInput, expand, load_experiment, network_sizes, sample_count
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import expand, load_experiment, network_sizes, sample_count
 
 
 def test_no_sweep_is_one_point() -> None:
@@ -40,6 +41,19 @@ def test_zip_tables_advance_together(tmp_path: Path) -> None:
 def test_unequal_zip_lists_are_refused() -> None:
     with pytest.raises(BadInput, match="different lengths"):
         expand(changed(sweep={"zip": [{"network.input_dim": [16, 32], "data.instances": [8]}]}))
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        {"data.sample_ratio": [1.0], "zip": [{"data.sample_ratio": [2.0, 4.0]}]},
+        {"data.sample_ratio": [1.0], "data": {"sample_ratio": [2.0]}},
+        {"zip": [{"data.seed": [1]}, {"data.seed": [2]}]},
+    ],
+)
+def test_a_key_swept_twice_is_refused(sweep: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match="is swept twice"):
+        expand(changed(sweep=sweep))
 
 
 def test_widths_follow_the_input_dimension() -> None:

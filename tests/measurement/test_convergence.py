@@ -40,6 +40,22 @@ def test_chains_that_disagree_raise_r_hat() -> None:
     assert convergence(draws).r_hat > 1.1
 
 
+def test_one_instance_in_many_that_did_not_converge_raises_r_hat() -> None:
+    draws = autoregressive(0.2, (24, 4, 200))
+    assert convergence(draws).r_hat < 1.01
+    draws[7, 2:] += 4.0
+    result = convergence(draws)
+    assert result.r_hat > 1.05
+    assert result.worst_r_hat > 1.5
+
+
+def test_a_single_chain_is_judged_by_its_halves() -> None:
+    draws = autoregressive(0.2, (6, 1, 201))
+    assert 0.99 < convergence(draws).r_hat < 1.03
+    draws[..., 100:] += 1.0
+    assert convergence(draws).r_hat > 1.1
+
+
 def test_decay_time_of_an_exponential() -> None:
     trace = 0.4 + 0.6 * np.exp(-np.arange(60) / 7.0)
     assert decay_time(trace, 0.4) == pytest.approx(7.0, rel=0.01)
@@ -63,7 +79,7 @@ def test_student_to_normal_keeps_tail_probabilities() -> None:
 
 GOOD = {
     "estimates": {"bayes_error": Estimate(0.1, 0.01, 1e-6)},
-    "convergences": {"bayes_error": Convergence(500.0, 1.01, np.zeros(4))},
+    "convergences": {"bayes_error": Convergence(500.0, 1.01, 1.02, np.zeros(4))},
     "checks": [check("virial", "holds", np.array([0.1, -0.1, 0.05, -0.04]))],
     "behaviour": Behaviour(0.0, [], 2.0, 20),
     "checks_in_experiment": 10,
@@ -84,10 +100,14 @@ def test_a_good_point_passes() -> None:
         ({"checks": [check("virial", "holds", 1 + 1e-3 * GENERATOR.standard_normal(16))]}, "virial failed"),
         ({"checks": [check("virial", "holds", np.array([1.0]))]}, "at least two instances"),
         ({"estimates": {"bayes_error": Estimate(0.1, 0.01, 3e-5)}}, "Monte Carlo variance"),
-        ({"estimates": {"bayes_error": Estimate(0.1, math.nan, math.nan)}}, "Monte Carlo variance"),
-        ({"convergences": {"overlap": Convergence(500.0, 1.06, np.zeros(4))}}, "R-hat 1.060"),
-        ({"convergences": {"overlap": Convergence(99.0, 1.01, np.zeros(4))}}, "effective sample size 99"),
-        ({"convergences": {"overlap": Convergence(math.nan, math.nan, np.zeros(4))}}, "R-hat nan"),
+        ({"estimates": {"bayes_error": Estimate(0.1, math.nan, math.nan)}}, "at least two instances"),
+        ({"estimates": {"bayes_error": Estimate(0.1, 0.01, math.nan)}}, "Monte Carlo variance"),
+        ({"convergences": {"overlap": Convergence(500.0, 1.06, 1.2, np.zeros(4))}}, "R-hat 1.060"),
+        ({"convergences": {"overlap": Convergence(99.0, 1.01, 1.02, np.zeros(4))}}, "effective sample size 99"),
+        (
+            {"convergences": {"overlap": Convergence(math.nan, math.nan, math.nan, np.zeros(4))}},
+            "could not be computed",
+        ),
         ({"behaviour": replace(GOOD["behaviour"], stuck=[(0, 1)])}, "stuck"),  # type: ignore[type-var]
         ({"behaviour": replace(GOOD["behaviour"], divergent_fraction=0.001)}, "diverged"),  # type: ignore[type-var]
         ({"behaviour": replace(GOOD["behaviour"], decay_time=4.1)}, "five decay times"),  # type: ignore[type-var]

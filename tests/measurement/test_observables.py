@@ -92,3 +92,27 @@ def test_nothing_is_missing_from_a_run() -> None:
     diagnostics = result.diagnostics()
     assert diagnostics["observables"]["overlap"]["r_hat"] < 1.1
     assert np.isfinite(diagnostics["decay_time"])
+
+
+@pytest.mark.parametrize(("chains", "start"), [(1, "both"), (1, "prior"), (2, "prior"), (3, "prior"), (1, "teacher")])
+def test_every_plan_can_pass(chains: int, start: str) -> None:
+    network = nm.Network(16, (16,), "tanh")
+    problem = nm.matched_teacher(network, nm.GaussianChannel(0.1), samples=16, instances=12, seed=8, test_samples=50)
+    record = nm.CalibrationRecord(problem.instances, (0.2,) * 12, 7)
+    target = nm.Posterior(problem, device="cpu")
+    result = nm.sample(target, chains=chains, start=start, warmup=40, draws=300, calibration=record, progress=silent)
+    assert result.verdict.failures == ()
+
+
+def test_contradictions_and_repetitions_are_refused() -> None:
+    network, channel = nm.Network(4, (4,), "tanh"), nm.GaussianChannel(0.1)
+    with pytest.raises(ValueError, match="one teacher twice"):
+        nm.matched_teacher(network, channel, samples=4, instances=[0, 0])
+    target = nm.Posterior(nm.matched_teacher(network, channel, samples=4, instances=2), device="cpu")
+    record = nm.CalibrationRecord((0, 1), (0.2, 0.2), 7)
+    with pytest.raises(ValueError, match="give each chain once"):
+        nm.sample(target, calibration=record, only_chains=(1, 1), progress=silent)
+    with pytest.raises(ValueError, match="other step sizes"):
+        nm.sample(target, nm.HMC(step_size=0.1), calibration=record, progress=silent)
+    with pytest.raises(ValueError, match="num_steps 7, the sampler 3"):
+        nm.sample(target, nm.HMC(num_steps=3), calibration=record, progress=silent)

@@ -44,7 +44,7 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             raise ValueError(
                 f"the calibration record has no step size for instance {missing[0]}; calibrate with all instances"
             )
-        return torch.tensor([known[instance] for instance in instances], dtype=torch.float64)
+        return torch.tensor([known[instance] for instance in instances], dtype=torch.float64, device="cpu")
 
 
 def calibrate(
@@ -55,41 +55,50 @@ def calibrate(
     observables: Observables,
     progress: Callable[[int, int, float], None],
 ) -> CalibrationRecord:
-    """Choose what `hmc` leaves open, from stationary chains at `position`.
+    """Choose what `hmc` leaves open, with chains that start at `position`, a draw from the target.
 
-    `progress(done, total, acceptance)` is called after every transition.
+    The transitions that adapt the step size (or, where it is given, as many with it) also let the chains forget their
+    start before the number of steps is judged. `progress(done, total, acceptance)` is called after every transition.
+
+    Raises BadInput where no trajectory is accepted.
     """
-    needs_step, needs_count = hmc.step_size is None, hmc.num_steps is None and hmc.path_length is None
+    needs_count = hmc.num_steps is None and hmc.path_length is None
     guess = hmc.step_size or target.num_parameters**-0.25
-    step_size = torch.full((len(target.instances),), guess, dtype=torch.float64)
+    step_size = torch.full((len(target.instances),), guess, dtype=torch.float64, device="cpu")
+    if hmc.step_size is not None and not needs_count:
+        return _record(target, step_size, _fixed_count(hmc, step_size))
     kernel = hmc.kernel(target, step_size, 1, randomness, CALIBRATION_STREAMS)
     state = kernel.init(position)
-    total = needs_step * STEP_SIZE_UPDATES + needs_count * num_scans(state)
-    updates = STEP_SIZE_UPDATES if needs_step else 0
-    if needs_step:
-        state, step_size = _adapt_step_size(hmc, kernel, state, lambda i, a: progress(i + 1, total, a))
+    total = STEP_SIZE_UPDATES + needs_count * num_scans(state)
+    state, step_size = _settle(hmc, kernel, state, lambda update, a: progress(update + 1, total, a))
     if not needs_count:
-        return _record(target, step_size, hmc.num_steps or _count(hmc.path_length or 0.0, step_size))
-    done = iter(range(updates + 1, total + 1))
+        return _record(target, step_size, _fixed_count(hmc, step_size))
+    done = iter(range(STEP_SIZE_UPDATES + 1, total + 1))
     kernel = hmc.kernel(target, step_size, 1, randomness, CALIBRATION_STREAMS)
     num_steps, efficiency, acceptance = choose_num_steps(
-        kernel, state, observables, updates, lambda a: progress(next(done), total, a)
+        kernel, state, observables, STEP_SIZE_UPDATES, lambda a: progress(next(done), total, a)
     )
     return _record(target, step_size, num_steps, acceptance, efficiency)
 
 
-def _adapt_step_size(
-    hmc: HMC, kernel: HMCKernel, state: State, advance: Callable[[int, float], None]
-) -> tuple[State, Tensor]:
+def _settle(hmc: HMC, kernel: HMCKernel, state: State, advance: Callable[[int, float], None]) -> tuple[State, Tensor]:
+    """Adapt the step size unless it is given; the chains move on either way."""
     averaging = DualAveraging.init(kernel.step_size)
+    step_size = kernel.step_size
     for update in range(STEP_SIZE_UPDATES):
-        count = min(STEP_SIZE_MOST_STEPS, _count(STEP_SIZE_PATH, averaging.step_size))
-        trial = hmc.kernel(kernel.target, averaging.step_size, count, kernel.randomness, CALIBRATION_STREAMS)
+        count = min(STEP_SIZE_MOST_STEPS, _count(STEP_SIZE_PATH, step_size))
+        trial = hmc.kernel(kernel.target, step_size, count, kernel.randomness, CALIBRATION_STREAMS)
         state, info = trial.step(state, update)
         acceptance = info.acceptance.mean(dim=1).cpu()
-        averaging = averaging.update(acceptance, hmc.target_acceptance)
+        if hmc.step_size is None:
+            averaging = averaging.update(acceptance, hmc.target_acceptance)
+            step_size = averaging.step_size
         advance(update, float(acceptance.mean()))
-    return state, averaging.final()
+    return state, averaging.final() if hmc.step_size is None else step_size
+
+
+def _fixed_count(hmc: HMC, step_size: Tensor) -> int:
+    return hmc.num_steps or _count(hmc.path_length or 0.0, step_size)
 
 
 def _count(path_length: float, step_size: Tensor) -> int:

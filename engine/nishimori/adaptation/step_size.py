@@ -6,6 +6,7 @@ factors of five and its average ends up too small (acceptance 0.90 for a target 
 the acceptance here is a mean over chains.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ GAMMA, OFFSET, KAPPA = 0.2, 10.0, 0.75
 
 @dataclass(frozen=True, eq=False)
 class DualAveraging:
-    """State after `count` updates; every field but `count` is [instances], float64."""
+    """State after `count` updates; every field but `count` is [instances], float64, on the CPU."""
 
     anchor: Tensor
     log_step: Tensor
@@ -27,8 +28,8 @@ class DualAveraging:
     @classmethod
     def init(cls, step_size: Tensor) -> "DualAveraging":
         """Start at `step_size`; larger steps are favoured until acceptance says otherwise."""
-        log_step = torch.log(step_size.double())
-        return cls(log_step + torch.log(torch.tensor(2.0, dtype=torch.float64)), log_step, log_step, log_step * 0)
+        log_step = torch.log(step_size.double().cpu())
+        return cls(log_step + math.log(2.0), log_step, log_step, log_step * 0)
 
     @property
     def step_size(self) -> Tensor:

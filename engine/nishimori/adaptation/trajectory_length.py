@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nishimori.description.errors import BadInput
 from nishimori.models.layout import chain_dot, select
 from nishimori.samplers.base import State, metropolis
 from nishimori.samplers.hmc import HMCKernel
@@ -49,7 +50,8 @@ def choose_num_steps(
 ) -> tuple[int, list[float], list[float]]:
     """The best number of steps, with the efficiency and acceptance of 1, 2, ... steps.
 
-    `advance(acceptance)` is called after each trajectory; `first_step` is the first unused random step.
+    `state` must have forgotten its start; `advance(acceptance)` is called after each trajectory; `first_step` is the
+    first unused random step. Raises BadInput where no trajectory is accepted.
     """
     longest = scan_length(kernel.step_size)
     scans = []
@@ -62,7 +64,14 @@ def choose_num_steps(
     jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
     correlation = (1 - jump / (2 * variance)).clamp(min=0.0)
     counts = torch.arange(1, longest + 1, dtype=torch.float64, device=jump.device)
-    efficiency = ((1 - correlation) / (1 + correlation)).amin(dim=1) / (counts + COST_OF_A_TRANSITION)
+    efficiency = torch.nan_to_num((1 - correlation) / (1 + correlation), nan=0.0).amin(dim=1) / (
+        counts + COST_OF_A_TRANSITION
+    )
+    if not float(efficiency.max()) > 0:
+        raise BadInput(
+            f"no trajectory was accepted at step size {float(kernel.step_size.median()):.2g}; "
+            'lower sampler.step_size, or use run.precision = "fp64" where the noise variance is tiny'
+        )
     best = int(torch.nonzero(efficiency >= NEAR_BEST * efficiency.max()).max()) + 1
     acceptance = torch.stack([scan.acceptance for scan in scans]).mean(0)
     return best, efficiency.tolist(), acceptance.tolist()

@@ -24,7 +24,7 @@ class Schedule:
     def __post_init__(self) -> None:
         for name, least in (("warmup", 0), ("draws", 1), ("thin", 1)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}; ask for {least} or more")
 
     @property
     def transitions(self) -> int:

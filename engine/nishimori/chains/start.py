@@ -29,6 +29,8 @@ class ChainPlan:
             raise ValueError(f"chains must be at least 1, got {chains}; ask for one or more")
         kinds = ["teacher"] * chains + ["prior"] * chains if start == "both" else [start] * chains
         wanted = tuple(range(len(kinds))) if only is None else tuple(only)
+        if not wanted or len(set(wanted)) < len(wanted):
+            raise ValueError(f"chains {list(wanted)} are none, or name one twice; give each chain once")
         for chain in wanted:
             if not 0 <= chain < len(kinds):
                 raise ValueError(f"there is no chain {chain}; chains are 0 to {len(kinds) - 1}")

@@ -11,6 +11,7 @@ from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.files import publish_json
 from nishimori.chains.progress import Progress, silent
 from nishimori.chains.segments import Arrays, publish_arrays
+from nishimori.description.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class PointWriter:
         publish_json(self.directory / "config.json", config)
 
     def calibration(self) -> CalibrationRecord | None:
-        """The record an earlier attempt published, if any. Raises ValueError where the file is not such a record."""
+        """The record an earlier attempt published, if any. Raises BadInput where the file is not such a record."""
         path = self.directory / "calibration.json"
         if not path.exists():
             return None
         try:
             return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
         except msgspec.DecodeError as error:
-            raise ValueError(f"{path}: not a calibration record ({error}); remove the file to calibrate anew") from None
+            raise BadInput(f"{path}: not a calibration record ({error}); remove the file to calibrate anew") from None
 
     def publish_calibration(self, record: CalibrationRecord) -> None:
         publish_json(self.directory / "calibration.json", msgspec.to_builtins(record))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from nishimori.cli.codes import WRONG_INPUT
-from nishimori.description.experiment import BadInput
+from nishimori.description.errors import BadInput
 
 
 def main(argv: Sequence[str] | None = None) -> int:

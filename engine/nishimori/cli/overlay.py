@@ -6,11 +6,12 @@ from pathlib import Path
 
 import tyro
 
+from nishimori.chains.files import without_nan
 from nishimori.cli.codes import DONE
 from nishimori.cli.report import draw_overlay, report
 from nishimori.comparison.align import residuals
 from nishimori.comparison.summaries import load_summaries
-from nishimori.description.experiment import BadInput
+from nishimori.description.errors import BadInput
 
 
 def overlay(
@@ -34,7 +35,8 @@ def overlay(
     draw_overlay(directories, observable, path)
     if json:
         rows = [asdict(row) for row in residuals(summaries, observable)]
-        print(json_module.dumps({"observable": observable, "figure": str(path), "points": rows}))
+        document = {"observable": observable, "figure": str(path), "points": rows}
+        print(json_module.dumps(without_nan(document), allow_nan=False))
     else:
         print(report(summaries, observable) + f"\nfigure: {path}")
     return DONE

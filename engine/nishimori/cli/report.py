@@ -7,9 +7,11 @@ from typing import Any
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.series import build_series, choose_axis
 from nishimori.comparison.summaries import load_summaries
-from nishimori.comparison.tables import agreement_line, comparison_table
-from nishimori.description.experiment import BadInput
+from nishimori.comparison.tables import agreement_line, comparison_table, describe
+from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
+
+FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
 def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -17,17 +19,26 @@ def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
     return "bayes_error" if any("bayes_error" in summary["estimates"] for summary in summaries) else "gibbs_error"
 
 
+def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every reason to distrust a point, with the point."""
+    return [
+        f"{describe(summary['parameters'])}: {failure}"
+        for summary in summaries
+        for failure in summary["verdict"]["failures"]
+    ]
+
+
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """Table, agreement with theory, and every failure of a verdict."""
-    ordered = sorted(summaries, key=lambda summary: [str(value) for value in summary["parameters"].values()])
-    failures = [failure for summary in ordered for failure in summary["verdict"]["failures"]]
+    ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
+    failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [
         comparison_table(ordered, observable),
         "",
         agreement_line(agreement(residuals(ordered, observable)), observable),
-        f"verdict: {'every point passed' if not failures else f'{len(failures)} failure(s)'}",
-        *[f"  {failure}" for failure in failures],
+        f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
+        *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
         *_absent(ordered),
     ]
@@ -41,9 +52,11 @@ def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> None:
-    """The overlay of all finished points in `directories`."""
+    """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
+    if path.suffix not in FIGURE_FORMATS:
+        raise BadInput(f"{path}: not a figure format; end its name in one of {', '.join(FIGURE_FORMATS)}")
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import overlay_figure
+    from nishimori.comparison.figures import overlay_figure, shared_title
 
     summaries = load_summaries(directories)
     if not any(observable in summary["estimates"] for summary in summaries):
@@ -54,18 +67,5 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
         raise BadInput(f"the directories hold different systems ({', '.join(kinds)}); overlay them one by one")
     axis, system = choose_axis(summaries), SYSTEMS[kinds[0]]
     series = build_series(summaries, observable, axis, system.predict_at)
-    title = _title(summaries, axis, set().union(*[line.label for line in series]))
+    title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
     publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
-
-
-def _title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
-    """What all points share."""
-    parameters = summaries[0]["parameters"]
-    parts = [] if "activation" in shown else [parameters["activation"]]
-    symbols = {"noise_variance": r"\Delta", "input_dim": "d", "sample_ratio": r"\alpha", "depth": "L"}
-    for name, symbol in symbols.items():
-        if name not in shown and name != axis:
-            parts.append(f"${symbol} = {parameters[name]:g}$")
-    counts = sorted({summary["instances"] for summary in summaries})
-    teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])

@@ -10,9 +10,12 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from nishimori.cli.codes import DONE, INTERRUPTED, VERDICT_FAILED
-from nishimori.cli.report import draw_overlay, main_observable, report
+from nishimori.cli.report import draw_overlay, failures, main_observable, report
+from nishimori.comparison.summaries import SCHEMA
+from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
-from nishimori.description.experiment import BadInput, Experiment, Point, load_experiment
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import Experiment, Point, load_experiment
 from nishimori.systems import SYSTEMS
 
 
@@ -39,19 +42,21 @@ def run(
     """
     loaded = _on_device(load_experiment(experiment, [override for group in set for override in group]), device)
     if dry_run:
-        print(_grid(loaded))
+        print(_grid_json(loaded) if json else _grid(loaded))
         return DONE
-    _require_device(loaded.points[0].config)
+    _refuse_foreign(out, loaded)
+    if _unfinished(out, loaded):
+        _require_device(loaded.points[0].config)
     _claim(out, loaded)
     try:
         summaries = _run(out, loaded)
+        summary = _publish(out, summaries)
     except KeyboardInterrupt:
         print(
             f"\nnishimori: interrupted; finished points are kept, run again with --out {out} to go on",
             file=sys.stderr,
         )
         return INTERRUPTED
-    summary = _publish(out, summaries)
     if json:
         print(_as_json(summary))
     else:
@@ -73,19 +78,16 @@ def _with_device(config: Config, device: Literal["auto", "cpu", "cuda"]) -> Conf
     return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, device=device))
 
 
+def _grid_json(experiment: Experiment) -> str:
+    return json.dumps({"points": [{"id": point.identity, "swept": point.swept} for point in experiment.points]})
+
+
 def _grid(experiment: Experiment) -> str:
     lines = [f"{len(experiment.points)} points"]
     for point in experiment.points:
         parameters = SYSTEMS[point.config.system.kind].parameters(point.config)
-        lines.append(f"{point.identity}  {_describe(parameters)}")
+        lines.append(f"{point.identity}  {describe(parameters)}")
     return "\n".join(lines)
-
-
-def _describe(parameters: dict[str, Any]) -> str:
-    return (
-        f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
-        f"alpha={parameters['sample_ratio']:g} Delta={parameters['noise_variance']:g}"
-    )
 
 
 def _require_device(config: Config) -> None:
@@ -97,25 +99,39 @@ def _require_device(config: Config) -> None:
         raise BadInput(str(refusal)) from None
 
 
+def _refuse_foreign(out: Path, experiment: Experiment) -> None:
+    """Refuse, with nothing written, a directory that is not this experiment's."""
+    manifest = out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; give a directory to --out")
+    if not manifest.exists() and out.exists() and any(_is_foreign(entry.name) for entry in out.iterdir()):
+        raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
+    if manifest.exists() and _identity_of(manifest) != experiment.identity:
+        raise BadInput(f"{out} holds another experiment; give another directory to --out")
+
+
+def _is_foreign(name: str) -> bool:
+    """Not what a run that was killed before its manifest appeared leaves behind."""
+    return name != "lock" and not (name.startswith(".") and name.endswith(".tmp.run.json"))
+
+
+def _unfinished(out: Path, experiment: Experiment) -> bool:
+    return not all((out / "points" / point.identity / "summary.json").exists() for point in experiment.points)
+
+
 def _claim(out: Path, experiment: Experiment) -> None:
-    """Make `out` this experiment's directory, or refuse with nothing written."""
+    """Make `out` this experiment's directory."""
     from nishimori.chains.files import DirectoryBusy, exclusive, publish_json
     from nishimori.cli.versions import versions
 
     manifest = out / "run.json"
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out} is a file; give a directory to --out")
-    if not manifest.exists() and out.exists() and any(entry.name != "lock" for entry in out.iterdir()):
-        raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
-    if manifest.exists() and _identity_of(manifest) != experiment.identity:
-        raise BadInput(f"{out} holds another experiment; give another directory to --out")
     try:
         with exclusive(out):
             if not manifest.exists():
                 publish_json(
                     manifest,
                     {
-                        "schema": 1,
+                        "schema": SCHEMA,
                         "identity": experiment.identity,
                         "experiment": experiment.document,
                         "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
@@ -130,9 +146,13 @@ def _claim(out: Path, experiment: Experiment) -> None:
 
 def _identity_of(manifest: Path) -> str:
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))["identity"]
+        document = json.loads(manifest.read_text(encoding="utf-8"))
+        schema, identity = document["schema"], document["identity"]
     except (OSError, ValueError, KeyError, TypeError):
         raise BadInput(f"{manifest} is not a run's manifest; give another directory to --out") from None
+    if schema != SCHEMA:
+        raise BadInput(f"{manifest}: schema {schema} is not {SCHEMA}; use the version of nishimori that wrote it")
+    return identity
 
 
 def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
@@ -143,7 +163,7 @@ def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
     count, system = len(experiment.points), SYSTEMS[experiment.points[0].config.system.kind]
 
     def progress(number: int, point: Point) -> Callable[[str, int, int, float], None]:
-        return reporter(f"[{number + 1}/{count}] {_describe(system.parameters(point.config))}")
+        return reporter(f"[{number + 1}/{count}] {describe(system.parameters(point.config))}")
 
     try:
         return run_points(system, experiment, out, progress)
@@ -154,12 +174,8 @@ def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
 def _publish(out: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     from nishimori.chains.files import publish_json, without_nan
 
-    failed = [
-        f"{_describe(summary['parameters'])}: {failure}"
-        for summary in summaries
-        for failure in summary["verdict"]["failures"]
-    ]
-    summary = {"schema": 1, "verdict": {"passed": not failed, "failures": failed}, "points": list(summaries)}
+    failed = failures(summaries)
+    summary = {"schema": SCHEMA, "verdict": {"passed": not failed, "failures": failed}, "points": list(summaries)}
     publish_json(out / "summary.json", summary)
     draw_overlay([out], main_observable(summaries), out / "overlay.png")
     return without_nan(summary)

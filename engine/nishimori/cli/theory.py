@@ -6,7 +6,7 @@ from typing import Literal
 from nishimori.cli.codes import DONE
 from nishimori.comparison.tables import table
 from nishimori.description import GaussianChannel, Network
-from nishimori.description.experiment import BadInput
+from nishimori.description.errors import BadInput
 from nishimori.theory import Prediction, predict
 
 MEANINGS = {

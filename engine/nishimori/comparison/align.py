@@ -65,7 +65,10 @@ def residuals(
 
 @dataclass(frozen=True)
 class Agreement:
-    """All points together: sum of z^2, the probability of a larger one, and the sizes of the z."""
+    """All points together: sum of z^2, the probability of a larger one, and the sizes of the z.
+
+    The probability takes the points for independent: with `data.common` they share teachers and it is too small.
+    """
 
     points: int
     chi_square: float

@@ -1,6 +1,6 @@
 """Figures: measured points with bars over lines of theory. The only module that imports matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ SHORT = {
     "sample_ratio": r"\alpha",
     "noise_variance": r"\Delta",
     "input_dim": "d",
-    "widths": "(d_l)",
+    "width_ratios": "d_l/d",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""
@@ -39,6 +39,18 @@ def label_text(label: dict[str, Any]) -> str:
         for name, value in label.items()
     ]
     return ", ".join(parts) or "measured"
+
+
+def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
+    """What all points share: neither on the axis nor `shown` in the legend."""
+    parameters = summaries[0]["parameters"]
+    parts = [] if "activation" in shown else [parameters["activation"]]
+    for name in ("noise_variance", "input_dim", "sample_ratio", "depth"):
+        if name not in shown and name != axis:
+            parts.append(f"${SHORT[name]} = {parameters[name]:g}$")
+    counts = sorted({summary["instances"] for summary in summaries})
+    teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])
 
 
 def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: str, path: Path) -> None:
@@ -57,7 +69,8 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {label_text(line.label) for line in series})
-    axes.set_ylim(bottom=0)
+    if axes.get_ylim()[0] > 0 or all((line.value > 0).all() for line in series):
+        axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=200)
 
 

@@ -49,19 +49,19 @@ def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: 
         label = {name: summary["parameters"][name] for name in varying}
         groups.setdefault(json.dumps(label), []).append(summary)
     reach = _reach([summary["parameters"][axis] for summary in points])
-    keys = sorted(groups, key=lambda key: [str(value) for value in json.loads(key).values()])
+    keys = sorted(groups, key=lambda key: list(json.loads(key).values()))
     return [_series(json.loads(key), groups[key], observable, axis, reach, predict) for key in keys]
 
 
 def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
-    """Parameters that tell series apart; widths only where depth and input_dim do not say them already."""
+    """Parameters that tell series apart; width ratios only where the depth does not say them already."""
     names = [
         name
         for name in (parameters[0] if parameters else {})
         if name != axis and len({json.dumps(point[name]) for point in parameters}) > 1
     ]
-    ordinary = all(set(point["widths"]) <= {point["input_dim"]} for point in parameters)
-    return [name for name in names if name != "widths" or not ordinary]
+    ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
+    return [name for name in names if not (name == "width_ratios" and ordinary)]
 
 
 def _reach(values: Sequence[float]) -> NDArray[np.float64]:

@@ -5,9 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nishimori.description.experiment import BadInput
+from nishimori.description.errors import BadInput
 
-REQUIRED = {"id", "system", "parameters", "instances", "estimates", "theory", "z_scores", "diagnostics", "verdict"}
+SCHEMA = 1
+"""Of summary.json and run.json."""
+
+REQUIRED = {
+    "schema",
+    "id",
+    "system",
+    "parameters",
+    "instances",
+    "estimates",
+    "theory",
+    "z_scores",
+    "diagnostics",
+    "verdict",
+}
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -19,15 +33,21 @@ def read_summary(path: Path) -> dict[str, Any]:
     missing = sorted(REQUIRED - summary.keys()) if isinstance(summary, dict) else sorted(REQUIRED)
     if missing:
         raise BadInput(f"{path}: not a summary ({missing[0]} is missing); remove the file and run the experiment again")
+    if summary["schema"] != SCHEMA:
+        raise BadInput(
+            f"{path}: schema {summary['schema']} is not {SCHEMA}; use the version of nishimori that wrote it"
+        )
     return summary
 
 
 def load_summaries(directories: Sequence[Path]) -> list[dict[str, Any]]:
-    """The finished points of these run directories. Raises BadInput where there is none."""
-    summaries = []
+    """The finished points of these run directories, each once. Raises BadInput where there is none."""
+    summaries: dict[str, dict[str, Any]] = {}
     for directory in directories:
         paths = sorted((directory / "points").glob("*/summary.json"))
         if not paths:
             raise BadInput(f"{directory} holds no finished point; give the --out directory of a run")
-        summaries += [read_summary(path) for path in paths]
-    return summaries
+        for path in paths:
+            summary = read_summary(path)
+            summaries[summary["id"]] = summary
+    return list(summaries.values())

@@ -23,6 +23,14 @@ def with_error(value: float, error: float | None) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
+def describe(parameters: Mapping[str, Any]) -> str:
+    """A point in a few words."""
+    return (
+        f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
+        f"alpha={parameters['sample_ratio']:g} Delta={parameters['noise_variance']:g}"
+    )
+
+
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a point: parameters, measured, theory, z, acceptance, verdict."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
@@ -51,7 +59,7 @@ def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
 def agreement_line(result: Agreement | None, observable: str) -> str:
     """All points in one sentence."""
     if result is None:
-        return f"{observable}: no point has both a measurement and a prediction"
+        return f"{observable}: no point has both a prediction and a measurement with an error bar"
     return (
         f"{observable} against theory over {result.points} points: mean |z| {result.mean_absolute_z:.2f}, "
         f"largest |z| {result.largest_absolute_z:.2f}, chi-square p = {result.p_value:.2g}, "

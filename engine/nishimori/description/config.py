@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
@@ -60,8 +60,8 @@ class SamplerSection(_Section, frozen=True, kw_only=True):
     chains: Count = 2
     start: Literal["teacher", "prior", "both"] = "both"
     step_size: Positive | None = None
-    num_steps: Count | None = None
-    path_length: Positive | None = None
+    num_steps: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    path_length: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
     target_acceptance: Fraction = 0.8
     jitter: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     calibration_chains: Count = 4

@@ -14,14 +14,11 @@ from typing import Any
 import msgspec
 
 from nishimori.description.config import Config, to_plain
+from nishimori.description.errors import BadInput
 
 IDENTITY_DIGITS = 12
 NOT_IDENTITY = {"run": ("device",)}
 """Keys that say how, not what: they change neither a point's identity nor its random numbers."""
-
-
-class BadInput(ValueError):
-    """The input is wrong; the message names the key or file and ends in what to do."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,9 @@ def _sweep_axes(sweep: Any) -> list[Axis]:
     zipped = sweep.get("zip", [])
     if not isinstance(zipped, list):
         raise BadInput("sweep.zip must be written as [[sweep.zip]] tables; add the second pair of brackets")
-    return axes + [_zip_axis(table) for table in zipped]
+    axes += [_zip_axis(table) for table in zipped]
+    _require_distinct(axes)
+    return axes
 
 
 def _dotted(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -249,6 +248,13 @@ def _dotted(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
+def _require_distinct(axes: Sequence[Axis]) -> None:
+    keys = [key for axis in axes for key in axis[0]]
+    twice = [key for key in keys if keys.count(key) > 1]
+    if twice:
+        raise BadInput(f"sweep.{twice[0]} is swept twice; keep one of its lists")
+
+
 def _single_axis(key: str, values: Any) -> Axis:
     if not isinstance(values, list) or not values:
         raise BadInput(f"sweep.{key} must be a list with at least one value; write it in brackets")
@@ -256,7 +262,9 @@ def _single_axis(key: str, values: Any) -> Axis:
 
 
 def _zip_axis(table: Mapping[str, Any]) -> Axis:
-    columns = {key: values for key, values in _dotted(table)}
+    if not isinstance(table, dict) or not table:
+        raise BadInput("sweep.zip must hold tables with at least one key; write [[sweep.zip]] and keys below it")
+    columns = dict(_dotted(table))
     lengths = {len(_single_axis(key, values)) for key, values in columns.items()}
     if len(lengths) != 1:
         raise BadInput("a [[sweep.zip]] table has lists of different lengths; make them equal")

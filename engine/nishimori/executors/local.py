@@ -23,10 +23,14 @@ def run_points(
     for number, point in enumerate(experiment.points):
         home = directory / "points" / point.identity
         finished = home / "summary.json"
-        if finished.exists():
-            summaries.append(read_summary(finished))
-            continue
-        with exclusive(home):
-            writer = PointWriter(home, len(experiment.points), progress(number, point))
-            summaries.append(system.run_point(point.config, writer))
+        if not finished.exists():
+            _run_point(system, point, PointWriter(home, len(experiment.points), progress(number, point)))
+        summaries.append(read_summary(finished))
     return summaries
+
+
+def _run_point(system: System, point: Point, writer: PointWriter) -> None:
+    """Under the point's lock, unless another process finished it before the lock was had."""
+    with exclusive(writer.directory):
+        if not (writer.directory / "summary.json").exists():
+            system.run_point(point.config, writer)

@@ -53,7 +53,7 @@ def analyse(
         per_instance["bayes_error"] = value.cpu().numpy()
         estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
     checks = exact_checks(draws, plan, noise_variance)
-    behaviour = _behaviour(record, plan, float(norms.mean()))
+    behaviour = _behaviour(record, plan)
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
     if pairs:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
@@ -73,14 +73,13 @@ def _scalar_estimates(
     return estimates
 
 
-def _behaviour(record: Record, plan: ChainPlan, start_of_teacher: float) -> Behaviour:
+def _behaviour(record: Record, plan: ChainPlan) -> Behaviour:
+    """The decay is that of the teacher starts where there are some, towards what the prior starts, or all, measured."""
     warmup = record.schedule.warmup
     measured = slice(warmup, None)
-    places = plan.where("teacher") or plan.where("prior")
-    plateau = float(record.draws["overlap"].mean())
-    trace = record.warmup["overlap"][:, places].mean(axis=(0, 1))
-    if plan.where("teacher"):
-        trace[0] = start_of_teacher
+    teacher, prior = plan.where("teacher"), plan.where("prior")
+    trace = record.warmup["overlap"][:, teacher or prior].mean(axis=(0, 1))
+    plateau = float(record.draws["overlap"][:, prior or teacher].mean())
     return Behaviour(
         float(record.statistics["divergent"][..., measured].mean()),
         stuck_chains(record.statistics["accepted"][..., measured]),

@@ -1,4 +1,4 @@
-"""Exact checks: statements that hold at every size if, and only if, the sampler is right.
+"""Exact checks: statements that hold at every size where the sampler is right.
 
 Each check is a difference with mean zero, one value an instance, judged by a Student t with instances - 1 degrees of
 freedom. Source: Nishimori identities, Proposition 5 of arXiv 2505.03577; virial theorem for the last.
@@ -17,6 +17,7 @@ from nishimori.measurement.student import student_to_normal
 
 Values = NDArray[np.float64]
 
+LAYER_NORM = "layer_norm_"
 START_OBSERVABLES = ("training_energy", "gibbs_error", "overlap")
 
 
@@ -41,7 +42,8 @@ def check(name: str, statement: str, differences: Values) -> Check:
 
 
 def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: float) -> list[Check]:
-    """All checks these draws allow: N1 and N6 always, N2 with independent pairs, the agreement of starts with both."""
+    """All checks these draws allow: N1, N3 and N6 always, N2 with independent pairs, the agreement of starts with
+    both."""
     means = {name: values.mean(axis=(1, 2)) for name, values in draws.items()}
     checks = [
         check(
@@ -51,6 +53,8 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
         ),
         check("virial", "<theta . grad U> equals the number of parameters (N6)", means["virial"] - 1),
     ]
+    for name in sorted(name for name in draws if name.startswith(LAYER_NORM)):
+        checks.append(check(name, "E<|W|^2> of the layer equals its number of weights (N3)", means[name] - 1))
     if "replica_function_overlap" in draws:
         difference = means["function_overlap"] - means["replica_function_overlap"]
         checks.append(check("teacher_replica", "E<F F*> equals E<F_A F_B> on test inputs (N2)", difference))
@@ -63,7 +67,7 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
     return checks
 
 
-def number_of_checks(plan: ChainPlan) -> int:
-    """How many checks `exact_checks` will return for chains so planned."""
+def number_of_checks(plan: ChainPlan, depth: int) -> int:
+    """How many checks `exact_checks` will return for chains so planned and `depth` hidden layers."""
     both = bool(plan.where("teacher") and plan.where("prior"))
-    return 2 + bool(plan.independent_pairs()) + both * len(START_OBSERVABLES)
+    return 2 + (depth + 1) + bool(plan.independent_pairs()) + both * len(START_OBSERVABLES)

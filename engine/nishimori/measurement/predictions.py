@@ -26,7 +26,7 @@ class PredictionMeans:
     def __init__(self, draws: int) -> None:
         self.draws = draws
         self.batches = min(MOST_BATCHES, draws)
-        self.counts = torch.zeros(self.batches, dtype=torch.float64)
+        self.counts = torch.zeros(self.batches, dtype=torch.float64, device="cpu")
         self.sums: Tensor | None = None
 
     def update(self, draw: int, predictions: Tensor) -> None:

@@ -67,6 +67,8 @@ def _check_failures(checks: Sequence[Check], count: int) -> list[str]:
 
 
 def _estimate_failures(estimates: Mapping[str, Estimate]) -> list[str]:
+    if any(math.isnan(estimate.standard_error) for estimate in estimates.values()):
+        return ["one instance has no error bar over the disorder; use at least two instances"]
     return [
         f"{name}: Monte Carlo variance is {estimate.monte_carlo_ratio:.2g} of the disorder variance "
         f"(at most {LARGEST_MONTE_CARLO_RATIO}); take more draws or chains"
@@ -77,6 +79,8 @@ def _estimate_failures(estimates: Mapping[str, Estimate]) -> list[str]:
 
 def _convergence_failures(convergences: Mapping[str, Convergence]) -> list[str]:
     failures = []
+    if any(math.isnan(result.r_hat) for result in convergences.values()):
+        return ["R-hat and effective sample size could not be computed; take at least eight draws of chains that move"]
     for name, result in convergences.items():
         if not result.r_hat <= LARGEST_R_HAT:
             failures.append(f"{name}: R-hat {result.r_hat:.3f} above {LARGEST_R_HAT}; take more draws")

@@ -76,6 +76,8 @@ def matched_teacher(
     """
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)
+    if len(set(identities)) < len(identities):
+        raise ValueError("instances name one teacher twice; give each identity once")
     require_samplable(network)
     draw = _Draw(random_key(seed, point), identities)
     weights = layout_of(network, len(identities), 1).empty(torch.float64, torch.device("cpu"))
@@ -97,7 +99,7 @@ class _Draw:
 
     def rows(self, stream: Stream, count: int, width: int) -> Tensor:
         """[instances, count, width]; element = row * width + column."""
-        out = torch.empty(len(self.instances), 1, count, width, dtype=torch.float64)
+        out = torch.empty(len(self.instances), 1, count, width, dtype=torch.float64, device="cpu")
         return fill_normals(out, self.key, stream, 0, self.instances, (0,)).squeeze(1)
 
 

@@ -1,7 +1,7 @@
 """Every random number a sampler uses, addressed by (key, stream, step, instance, chain, element)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,9 +25,6 @@ class Randomness:
     @classmethod
     def of(cls, seed: int, point: str, instances: Sequence[int], chains: Sequence[int]) -> "Randomness":
         return cls(random_key(seed, point), tuple(instances), tuple(chains))
-
-    def for_chains(self, chains: Sequence[int]) -> "Randomness":
-        return replace(self, chains=tuple(chains))
 
     def fill_normals(self, position: Position, stream: Stream, step: int) -> Position:
         """Standard normals in every parameter, in place."""

@@ -83,7 +83,7 @@ class HMC:
 
     `integrator` "leapfrog" or "rotation"; `step_size` fixed for all instances, else per instance so that the mean
     acceptance is `target_acceptance`; `num_steps` fixed, else `path_length / step_size`, else chosen by efficiency;
-    `jitter` the relative half-width of the number of steps.
+    `jitter` the relative half-width of the number of steps, rounded to steps and at least one (0 switches it off).
     """
 
     integrator: str = "leapfrog"

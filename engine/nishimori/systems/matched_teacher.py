@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nishimori import theory
 from nishimori.comparison.align import z_scores
+from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import GaussianChannel, Network
 from nishimori.description.config import Config, to_plain
 from nishimori.description.experiment import identity, network_sizes, sample_count
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from nishimori.samplers.hmc import HMC
     from nishimori.sampling import Run
 
-SUMMARY_SCHEMA = 1
+DIGESTED = ("draws", "statistics", "moments")
+"""With the final state, what a summary's digest covers: nothing that depends on how the run was cut into files."""
 
 
 def network_of(config: Config) -> Network:
@@ -38,7 +40,7 @@ class MatchedTeacher:
         return {
             "activation": network.activation.name,
             "depth": network.depth,
-            "widths": list(network.widths),
+            "width_ratios": [width / network.input_dim for width in network.widths],
             "input_dim": network.input_dim,
             "sample_ratio": sample_count(config) / network.input_dim,
             "noise_variance": config.channel.noise_variance,
@@ -49,8 +51,8 @@ class MatchedTeacher:
         return self.predict_at(self.parameters(config))
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for any parameters, between the points too."""
-        network = Network(parameters["input_dim"], parameters["widths"], parameters["activation"])
+        """The same for any parameters, between the points too; sizes enter through their ratios alone."""
+        network = Network(1, (1,) * parameters["depth"], parameters["activation"])
         channel = GaussianChannel(parameters["noise_variance"])
         prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
@@ -58,13 +60,16 @@ class MatchedTeacher:
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]:
         """Sample a point, publish its files and return its summary."""
+        from nishimori.chains.segments import digest
+
         started = time.monotonic()
         writer.publish_config(to_plain(config))
         run = _sample(config, writer)
-        content = writer.publish_segment(0, *_arrays(run))
+        segment, state = _arrays(run)
+        writer.publish_segment(0, segment, state)
         summary = {
             **self._summary(config, run),
-            "digest": content,
+            "digest": digest({**{group: segment[group] for group in DIGESTED}, **state}),
             "device": str(run.target.device),
             "seconds": round(time.monotonic() - started, 3),
         }
@@ -79,7 +84,7 @@ class MatchedTeacher:
         instances = len(run.target.instances)
         predicted, refusal = self._theory(config)
         return {
-            "schema": SUMMARY_SCHEMA,
+            "schema": SCHEMA,
             "id": identity(config),
             "system": config.system.kind,
             "parameters": self.parameters(config),
@@ -90,7 +95,7 @@ class MatchedTeacher:
             "z_scores": z_scores(estimates, predicted or {}, instances),
             "checks": {check.name: asdict(check) for check in run.checks},
             "verdict": {"passed": run.verdict.passed, "failures": list(run.verdict.failures)},
-            "diagnostics": run.diagnostics(),
+            "diagnostics": {name: value for name, value in run.diagnostics().items() if name != "verdict"},
             "calibration": {
                 "num_steps": run.calibration.num_steps,
                 "path_length": run.calibration.path_length,
@@ -119,7 +124,7 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         seed, chains = config.run.seed, sampler.calibration_chains
         record = calibration_of(target, hmc, seed, point, writer.progress, chains)
         writer.publish_calibration(record)
-    checks = number_of_checks(ChainPlan.of(sampler.chains, sampler.start))
+    checks = number_of_checks(ChainPlan.of(sampler.chains, sampler.start), target.problem.network.depth)
     return sample(
         target,
         hmc,
@@ -172,6 +177,7 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "warmup": run.record.warmup,
         "statistics": run.record.statistics,
         "moments": run.predictions.to_host(),
+        "constants": {"teacher_squared_norm": run.teacher_squared_norm},
     }
     state = {
         "state": {

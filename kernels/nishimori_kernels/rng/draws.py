@@ -50,7 +50,7 @@ def fill_normals(
 
     from nishimori_kernels.rng import cpu
 
-    single = rows if rows.dtype == torch.float32 else torch.empty(rows.shape, dtype=torch.float32)
+    single = rows if rows.dtype == torch.float32 else torch.empty(rows.shape, dtype=torch.float32, device="cpu")
     cpu.fill_normals(single.numpy(), address, first)
     if single is not rows:
         rows.copy_(single)
