@@ -23,10 +23,11 @@ def test_intervals_cover_the_pooled_mean(tmp_path: Path) -> None:
     print(f"pooled mean {values.mean(axis=0).round(4)}")
     print(f"spread over error {(values.std(axis=0, ddof=1) / errors.mean(axis=0)).round(2)}")
     assert 0.88 < covered.mean() < 0.99
+    assert sum(run[3] for run in runs) >= 0.97 * covered.size
 
 
-def _estimates(seed: int, out: Path) -> tuple[list[float], list[float], int]:
-    """Bayes error and its standard error at every point, in the order of the grid, and the number of instances."""
+def _estimates(seed: int, out: Path) -> tuple[list[float], list[float], int, int]:
+    """At every point, in the order of the grid: Bayes error, standard error; instances a point, verdicts passed."""
     done = nishimori(
         *("run", str(EXPERIMENT), "--out", str(out), "--json"),
         *("--set", f"data.seed={seed}", "--set", f"run.seed={seed}"),
@@ -43,4 +44,5 @@ def _estimates(seed: int, out: Path) -> tuple[list[float], list[float], int]:
         [estimate["value"] for estimate in estimates],
         [estimate["standard_error"] for estimate in estimates],
         points[0]["instances"],
+        passed,
     )
