@@ -22,7 +22,7 @@ SWEEP = {"data.sample_ratio": [1.0, 2.0], "network.depth": [0, 1]}
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An experiment file and the directory of its finished run."""
     home = tmp_path_factory.mktemp("run")
-    experiment = write(home / "experiment.toml", changed(sweep=SWEEP))
+    experiment = write(home / "experiment.toml", changed(run__draws=300, sweep=SWEEP))
     done = nishimori("run", str(experiment), "--out", str(home / "out"), "--json")
     assert done.returncode in (0, 3), done.stderr
     summary = json.loads(done.stdout)
@@ -72,7 +72,7 @@ def test_segment_and_state(finished: tuple[Path, Path]) -> None:
         ):
             draws = segment["draws/gibbs_error"]
             assert isinstance(draws, h5py.Dataset)
-            assert draws.shape == (4, 2, 40)
+            assert draws.shape == (4, 2, 300)
             assert np.isfinite(draws[:]).all()
             position = state["state/position"]
             assert isinstance(position, h5py.Dataset)

@@ -4,7 +4,7 @@ From stationary chains, trajectories are followed step by step. After l steps th
 transition of l steps would have is rho_l = 1 - S_l / (2 Var f), S_l = E[min(1, exp(-Delta H_l)) (f_l - f_0)^2].
 Maximised is the efficiency (1 - rho_l) / (1 + rho_l) / (l + 2), the smallest over the observables f: a transition
 costs about two gradients besides its steps (refresh, accept, measurement). Negative correlations count as none, and
-of the counts within 15 % of the best (about the noise of the estimate) the largest is taken: chains that mix in fewer
+of the counts within 20 % of the best (about the noise of the estimate) the largest is taken: chains that mix in fewer
 transitions are easier to trust. The expected squared jump is that of Pasarica and Gelman 2010, with the acceptance
 averaged out.
 """
@@ -26,7 +26,7 @@ LONGEST_PATH = 1.6
 MOST_STEPS = 64
 LEAST_TRAJECTORIES = 256
 COST_OF_A_TRANSITION = 2.0
-NEAR_BEST = 0.85
+NEAR_BEST = 0.8
 
 Observables = Callable[[State], Tensor]
 """A function of the state: [observables, instances, chains], float64."""
