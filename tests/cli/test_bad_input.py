@@ -161,6 +161,19 @@ def test_a_figure_of_unknown_format_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert row["z"] is None
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("{", "cannot be read"), ("[1]", "is missing"), ('{"schema": 1}', "is missing")],
+)
+def test_overlay_of_a_damaged_summary(text: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = tmp_path / "points" / "0123456789ab" / "summary.json"
+    summary.parent.mkdir(parents=True)
+    summary.write_text(text, encoding="utf-8")
+    assert main(["overlay", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert str(summary) in message and word in message
+
+
 def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = write(tmp_path / "experiment.toml", changed())
     assert run(experiment, experiment) == 2

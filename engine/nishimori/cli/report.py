@@ -65,6 +65,8 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     kinds = sorted({summary["system"] for summary in summaries})
     if len(kinds) > 1:
         raise BadInput(f"the directories hold different systems ({', '.join(kinds)}); overlay them one by one")
+    if kinds[0] not in SYSTEMS:
+        raise BadInput(f"system {kinds[0]!r} is not known here; use the version of nishimori that wrote it")
     axis, system = choose_axis(summaries), SYSTEMS[kinds[0]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = shared_title(summaries, axis, set().union(*[line.label for line in series]))

@@ -11,11 +11,13 @@ import tyro
 
 from nishimori.cli.codes import DONE, INTERRUPTED, VERDICT_FAILED
 from nishimori.cli.report import draw_overlay, failures, main_observable, report
+from nishimori.cli.versions import versions
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point, load_experiment
+from nishimori.executors.directory import claim, finished, refuse_foreign
 from nishimori.systems import SYSTEMS
 
 
@@ -44,10 +46,10 @@ def run(
     if dry_run:
         print(_grid_json(loaded) if json else _grid(loaded))
         return DONE
-    _refuse_foreign(out, loaded)
-    if _unfinished(out, loaded):
+    refuse_foreign(out, loaded)
+    if not finished(out, loaded):
         _require_device(loaded.points[0].config)
-    _claim(out, loaded)
+    claim(out, loaded, lambda: versions(loaded.points[0].config.run.device))
     try:
         summaries = _run(out, loaded)
         summary = _publish(out, summaries)
@@ -97,62 +99,6 @@ def _require_device(config: Config) -> None:
         resolve_device(config.run.device)
     except ValueError as refusal:
         raise BadInput(str(refusal)) from None
-
-
-def _refuse_foreign(out: Path, experiment: Experiment) -> None:
-    """Refuse, with nothing written, a directory that is not this experiment's."""
-    manifest = out / "run.json"
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out} is a file; give a directory to --out")
-    if not manifest.exists() and out.exists() and any(_is_foreign(entry.name) for entry in out.iterdir()):
-        raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
-    if manifest.exists() and _identity_of(manifest) != experiment.identity:
-        raise BadInput(f"{out} holds another experiment; give another directory to --out")
-
-
-def _is_foreign(name: str) -> bool:
-    """Not what a run that was killed before its manifest appeared leaves behind."""
-    return name != "lock" and not (name.startswith(".") and name.endswith(".tmp.run.json"))
-
-
-def _unfinished(out: Path, experiment: Experiment) -> bool:
-    return not all((out / "points" / point.identity / "summary.json").exists() for point in experiment.points)
-
-
-def _claim(out: Path, experiment: Experiment) -> None:
-    """Make `out` this experiment's directory."""
-    from nishimori.chains.files import DirectoryBusy, exclusive, publish_json
-    from nishimori.cli.versions import versions
-
-    manifest = out / "run.json"
-    try:
-        with exclusive(out):
-            if not manifest.exists():
-                publish_json(
-                    manifest,
-                    {
-                        "schema": SCHEMA,
-                        "identity": experiment.identity,
-                        "experiment": experiment.document,
-                        "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
-                        **versions(experiment.points[0].config.run.device),
-                    },
-                )
-    except DirectoryBusy as refusal:
-        raise BadInput(str(refusal)) from None
-    except OSError as error:
-        raise BadInput(f"{out} cannot be written ({error}); give a writable directory to --out") from None
-
-
-def _identity_of(manifest: Path) -> str:
-    try:
-        document = json.loads(manifest.read_text(encoding="utf-8"))
-        schema, identity = document["schema"], document["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BadInput(f"{manifest} is not a run's manifest; give another directory to --out") from None
-    if schema != SCHEMA:
-        raise BadInput(f"{manifest}: schema {schema} is not {SCHEMA}; use the version of nishimori that wrote it")
-    return identity
 
 
 def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:

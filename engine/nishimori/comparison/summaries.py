@@ -22,6 +22,7 @@ REQUIRED = {
     "diagnostics",
     "verdict",
 }
+PARAMETERS = {"activation", "depth", "width_ratios", "input_dim", "sample_ratio", "noise_variance"}
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); remove the file and run the experiment again") from None
-    missing = sorted(REQUIRED - summary.keys()) if isinstance(summary, dict) else sorted(REQUIRED)
+    missing = sorted(REQUIRED - _keys(summary)) or sorted(PARAMETERS - _keys(summary["parameters"]))
     if missing:
         raise BadInput(f"{path}: not a summary ({missing[0]} is missing); remove the file and run the experiment again")
     if summary["schema"] != SCHEMA:
@@ -38,6 +39,10 @@ def read_summary(path: Path) -> dict[str, Any]:
             f"{path}: schema {summary['schema']} is not {SCHEMA}; use the version of nishimori that wrote it"
         )
     return summary
+
+
+def _keys(value: Any) -> set[str]:
+    return set(value) if isinstance(value, dict) else set()
 
 
 def load_summaries(directories: Sequence[Path]) -> list[dict[str, Any]]:

@@ -1,0 +1,68 @@
+"""The directory of a run: whose it is, and what is finished in it."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nishimori.chains.files import DirectoryBusy, exclusive, publish_json
+from nishimori.comparison.summaries import SCHEMA
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import Experiment
+
+
+def refuse_foreign(out: Path, experiment: Experiment) -> None:
+    """Refuse, with nothing written, a directory that is not this experiment's."""
+    manifest = out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; give a directory to --out")
+    if not manifest.exists() and out.exists() and any(_is_foreign(entry.name) for entry in out.iterdir()):
+        raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
+    if manifest.exists() and _identity_of(manifest) != experiment.identity:
+        raise BadInput(f"{out} holds another experiment; give another directory to --out")
+
+
+def _is_foreign(name: str) -> bool:
+    """Not what a run that was killed before its manifest appeared leaves behind."""
+    return name != "lock" and not (name.startswith(".") and name.endswith(".tmp.run.json"))
+
+
+def finished(out: Path, experiment: Experiment) -> bool:
+    """Whether every point has its summary."""
+    return all((out / "points" / point.identity / "summary.json").exists() for point in experiment.points)
+
+
+def claim(out: Path, experiment: Experiment, provenance: Callable[[], Mapping[str, Any]]) -> None:
+    """Make `out` this experiment's directory: publish run.json, with `provenance()`, unless it is there.
+
+    Raises BadInput where another process plans the same directory or it cannot be written.
+    """
+    manifest = out / "run.json"
+    try:
+        with exclusive(out):
+            if not manifest.exists():
+                publish_json(
+                    manifest,
+                    {
+                        "schema": SCHEMA,
+                        "identity": experiment.identity,
+                        "experiment": experiment.document,
+                        "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
+                        **provenance(),
+                    },
+                )
+    except DirectoryBusy as refusal:
+        raise BadInput(str(refusal)) from None
+    except OSError as error:
+        raise BadInput(f"{out} cannot be written ({error}); give a writable directory to --out") from None
+
+
+def _identity_of(manifest: Path) -> str:
+    try:
+        document = json.loads(manifest.read_text(encoding="utf-8"))
+        schema, identity = document["schema"], document["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput(f"{manifest} is not a run's manifest; give another directory to --out") from None
+    if schema != SCHEMA:
+        raise BadInput(f"{manifest}: schema {schema} is not {SCHEMA}; use the version of nishimori that wrote it")
+    return identity
