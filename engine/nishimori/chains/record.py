@@ -27,10 +27,8 @@ class Record:
     """Host arrays filled as the chains move; all float64.
 
     `draws[name]` [instances, chains or pairs, draws]; `warmup[name]` [instances, chains or pairs, warmup + 1], the
-    start first;
-    `statistics` per transition: `acceptance`, `accepted`, `energy_error`, `divergent` [instances, chains,
-    transitions] and
-    `num_steps` [transitions].
+    start first; `statistics` per transition: `acceptance`, `accepted`, `energy_error`, `divergent` [instances,
+    chains, transitions] and `num_steps` [transitions].
     """
 
     schedule: Schedule

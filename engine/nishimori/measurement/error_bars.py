@@ -19,8 +19,7 @@ class Estimate:
     """A disorder average.
 
     `standard_error` contains Monte Carlo and disorder error (NaN for one instance); `monte_carlo_variance` is the
-    part of
-    `standard_error` squared that longer chains would remove, NaN where it is not known.
+    part of `standard_error` squared that longer chains would remove, NaN where it is not known.
     """
 
     value: float
