@@ -7,6 +7,10 @@ costs about two gradients besides its steps (refresh, accept, measurement). Nega
 of the counts within 20 % of the best (about the noise of the estimate) the largest is taken: chains that mix in fewer
 transitions are easier to trust. The expected squared jump is that of Pasarica and Gelman 2010, with the acceptance
 averaged out.
+
+Paths shorter than 0.7 are not chosen: directions that the data leave to the prior turn at unit frequency, and what is
+slow in them does not show at lag one (training energy, one hidden layer, sample_ratio 4: R-hat 1.06 to 1.08 after 70
+draws with paths of 0.4, 1.02 with paths of 1).
 """
 
 import math
@@ -22,7 +26,7 @@ from nishimori.samplers.base import State, metropolis
 from nishimori.samplers.hmc import HMCKernel
 from nishimori.samplers.integrators import integrate_
 
-LONGEST_PATH = 1.6
+SHORTEST_PATH, LONGEST_PATH = 0.7, 1.6
 MOST_STEPS = 64
 LEAST_TRAJECTORIES = 256
 COST_OF_A_TRANSITION = 2.0
@@ -59,22 +63,30 @@ def choose_num_steps(
         state, scan = _scan(kernel, state, observables, longest, first_step + repeat)
         advance(float(scan.acceptance[longest // 2]))
         scans.append(scan)
+    efficiency = _efficiency(scans)
+    acceptance = torch.stack([scan.acceptance for scan in scans]).mean(0)
+    return _best(efficiency, kernel.step_size), efficiency.tolist(), acceptance.tolist()
+
+
+def _efficiency(scans: list[TrajectoryScan]) -> Tensor:
+    """By number of steps, the smallest over the observables; zero where nothing moved."""
     starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(2)  # [observables, instances, values]
     variance = starts.var(dim=-1).mean(dim=-1)
     jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
     correlation = (1 - jump / (2 * variance)).clamp(min=0.0)
-    counts = torch.arange(1, longest + 1, dtype=torch.float64, device=jump.device)
-    efficiency = torch.nan_to_num((1 - correlation) / (1 + correlation), nan=0.0).amin(dim=1) / (
-        counts + COST_OF_A_TRANSITION
-    )
-    if not float(efficiency.max()) > 0:
+    gain = torch.nan_to_num((1 - correlation) / (1 + correlation), nan=0.0).amin(dim=1)
+    return gain / (COST_OF_A_TRANSITION + torch.arange(1, len(gain) + 1, device=gain.device))
+
+
+def _best(efficiency: Tensor, step_size: Tensor) -> int:
+    first = min(len(efficiency), math.ceil(SHORTEST_PATH / float(step_size.median()))) - 1
+    eligible = efficiency[first:]
+    if not float(eligible.max()) > 0:
         raise BadInput(
-            f"no trajectory was accepted at step size {float(kernel.step_size.median()):.2g}; "
+            f"no trajectory was accepted at step size {float(step_size.median()):.2g}; "
             'lower sampler.step_size, or use run.precision = "fp64" where the noise variance is tiny'
         )
-    best = int(torch.nonzero(efficiency >= NEAR_BEST * efficiency.max()).max()) + 1
-    acceptance = torch.stack([scan.acceptance for scan in scans]).mean(0)
-    return best, efficiency.tolist(), acceptance.tolist()
+    return first + 1 + int(torch.nonzero(eligible >= NEAR_BEST * eligible.max()).max())
 
 
 def scan_length(step_size: Tensor) -> int:
