@@ -16,7 +16,6 @@ from nishimori.measurement.analysis import Analysis, analyse
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
 from nishimori.measurement.observables import MatchedTeacherObservables
-from nishimori.measurement.overlaps import effective_weights
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Verdict
 from nishimori.models.posterior import Posterior
@@ -69,12 +68,6 @@ class Run:
         """Mean over instances and measured transitions of step size times the jittered number of steps."""
         steps = self.record.statistics["num_steps"][self.record.schedule.warmup :]
         return float(np.mean(self.calibration.step_size) * steps.mean())
-
-    @property
-    def teacher_squared_norm(self) -> NDArray[np.float64]:
-        """|v*|^2 / input_dim of the teachers' effective linear weights, [instances]: what overlaps are divided by."""
-        weights = effective_weights(self.target.problem.teacher.weights)
-        return weights.square().mean(-1).squeeze(1).cpu().numpy()
 
     def diagnostics(self) -> dict[str, Any]:
         """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""

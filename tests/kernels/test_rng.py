@@ -316,7 +316,6 @@ def test_keys_and_streams_need_neither_torch_nor_numba():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gives_the_same_bits_as_the_cpu():
     ids = (range(3), range(2))
     out = torch.full((3, 2, 50_003), torch.nan, dtype=torch.float32, device="cuda")

@@ -23,7 +23,7 @@ def refuse_foreign(out: Path, experiment: Experiment) -> None:
 
 
 def _is_foreign(name: str) -> bool:
-    """Not what a run that was killed before its manifest appeared leaves behind."""
+    """True for all but what a run leaves that was killed before its manifest appeared."""
     return name != "lock" and not (name.startswith(".") and name.endswith(".tmp.run.json"))
 
 

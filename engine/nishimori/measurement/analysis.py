@@ -23,11 +23,14 @@ RATIOS = ("overlap", "replica_overlap")
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """`estimates`, `convergences` by observable; `per_instance` the values the estimates average, [instances]."""
+    """`estimates`, `convergences` by observable; `per_instance` the values the estimates average, [instances];
+    `teacher_squared_norm` |v*|^2 / input_dim of the teachers' effective linear weights, by which overlaps are divided,
+    [instances]."""
 
     estimates: dict[str, Estimate]
     convergences: dict[str, Convergence]
     per_instance: dict[str, Values]
+    teacher_squared_norm: Values
     checks: list[Check]
     behaviour: Behaviour
     verdict: Verdict
@@ -57,7 +60,7 @@ def analyse(
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
     if pairs:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
-    return Analysis(estimates, convergences, per_instance, checks, behaviour, verdict)
+    return Analysis(estimates, convergences, per_instance, norms, checks, behaviour, verdict)
 
 
 def _scalar_estimates(

@@ -40,16 +40,17 @@ class Estimate:
 def disorder_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
     """Mean over instances of `values` [instances], with the Monte Carlo variance of each."""
     count = len(values)
-    return Estimate(float(values.mean()), _standard_error(values), float(monte_carlo_variance.sum()) / count**2)
+    return Estimate(float(values.mean()), standard_error_of(values), float(monte_carlo_variance.sum()) / count**2)
 
 
 def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance: Values) -> Estimate:
     """Ratio of disorder means, error by the delta method; `monte_carlo_variance` is that of the numerators."""
     count, scale = len(numerator), float(denominator.mean())
     ratio = float(numerator.mean()) / scale
-    error = _standard_error((numerator - ratio * denominator) / scale)
+    error = standard_error_of((numerator - ratio * denominator) / scale)
     return Estimate(ratio, error, float(monte_carlo_variance.sum()) / (count * scale) ** 2)
 
 
-def _standard_error(values: Values) -> float:
+def standard_error_of(values: Values) -> float:
+    """Standard error of the mean over instances of `values` [instances]; NaN for one instance."""
     return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from nishimori.chains.start import ChainPlan
+from nishimori.measurement.error_bars import standard_error_of
 from nishimori.measurement.student import student_to_normal
 
 Values = NDArray[np.float64]
@@ -35,9 +36,8 @@ class Check:
 
 def check(name: str, statement: str, differences: Values) -> Check:
     """Test that `differences` [instances] have mean zero."""
-    count, value = len(differences), float(differences.mean())
-    error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    z = student_to_normal(value / error if error > 0 else math.nan, count - 1)
+    value, error = float(differences.mean()), standard_error_of(differences)
+    z = student_to_normal(value / error if error > 0 else math.nan, len(differences) - 1)
     return Check(name, statement, value, error, z, float(2 * special.ndtr(-abs(z))))
 
 

@@ -177,7 +177,7 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "warmup": run.record.warmup,
         "statistics": run.record.statistics,
         "moments": run.predictions.to_host(),
-        "constants": {"teacher_squared_norm": run.teacher_squared_norm},
+        "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
     state = {
         "state": {
