@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nishimori.chains.loop import Kernel, Schedule, chain_loop
+from nishimori.chains.loop import Schedule, chain_loop
 from nishimori.models.layout import Layout, Position
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.base import Info, State, Target
+from nishimori.models.target import Target
+from nishimori.samplers.base import Info, Kernel, State
 from nishimori.samplers.hmc import HMC, HMCKernel
+from nishimori_kernels.rng.streams import Stream
 
 Array = NDArray[np.float64]
 
@@ -41,8 +43,16 @@ class GaussianTarget:
         return out
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
-        energy = (self.curvatures * position.blocks[0].square()).sum(-1) / 2
-        return energy, self.gradient(position, out)
+        return self.energy(position), self.gradient(position, out)
+
+    def energy(self, position: Position) -> Tensor:
+        return (self.curvatures * position.blocks[0].square()).sum(-1) / 2
+
+    def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
+        del start
+        identities = tuple(range(chains)) if isinstance(chains, int) else chains
+        position = self.layout(len(identities)).empty(self.dtype, self.device)
+        return Randomness.of(seed, point, self.instances, identities).fill_normals(position, Stream.PRIOR_START, 0)
 
 
 class WrappedTarget:
@@ -60,6 +70,12 @@ class WrappedTarget:
 
     def layout(self, chains: int) -> Layout:
         return self.target.layout(chains)
+
+    def energy(self, position: Position) -> Tensor:
+        return self._energy(self.target.energy(position))
+
+    def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
+        return self.target.initial_position(chains, start, seed, point)
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         out = self.target.gradient(position, out)
@@ -108,6 +124,9 @@ class WrongSecondHalfKernel:
     kernel: HMCKernel
     clean: Target
     bug: WrongSecondHalf
+
+    def init(self, position: Position) -> State:
+        return self.kernel.init(position)
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         start = replace(state, gradient=self.clean.gradient(state.position))

@@ -9,6 +9,7 @@ from targets import GaussianTarget, fixed_kernel
 import nishimori as nm
 from nishimori.chains.loop import Schedule, chain_loop
 from nishimori.chains.start import ChainPlan, initial_position
+from nishimori.models.layout import Position
 from nishimori.samplers.base import Info, State
 
 
@@ -119,6 +120,9 @@ class CountingKernel:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+
+    def init(self, position: Position) -> State:
+        raise NotImplementedError
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         self.asked.append(step)

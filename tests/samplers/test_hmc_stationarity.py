@@ -9,7 +9,8 @@ from targets import WrappedTarget, fixed_kernel, wrong_energy
 import nishimori as nm
 from nishimori.chains.loop import Schedule, chain_loop
 from nishimori.models.posterior import Posterior
-from nishimori.samplers.base import State, Target
+from nishimori.models.target import Target
+from nishimori.samplers.base import State
 from nishimori.samplers.integrators import INTEGRATORS
 
 NAMES = sorted(INTEGRATORS)

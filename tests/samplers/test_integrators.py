@@ -11,7 +11,7 @@ from torch import Tensor
 import nishimori as nm
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
-from nishimori.samplers.base import Target
+from nishimori.models.target import Target
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.integrators import INTEGRATORS, integrate_
 

@@ -24,9 +24,8 @@ from targets import (
 )
 
 import nishimori as nm
-from nishimori.chains.loop import Kernel
 from nishimori.models.posterior import Posterior
-from nishimori.samplers.base import State
+from nishimori.samplers.base import Kernel, State
 from nishimori.samplers.integrators import INTEGRATORS
 
 NAMES = sorted(INTEGRATORS)

@@ -1,28 +1,56 @@
-"""Calibration: step size per instance, then one number of steps, with chains and random streams of its own."""
+"""Calibration: step size per instance, scales per layer on request, then one number of steps; with chains and random
+streams of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 import torch
 from torch import Tensor
 
-from nishimori.adaptation.step_size import DualAveraging
-from nishimori.adaptation.trajectory_length import Observables, choose_num_steps, num_scans
+from nishimori.adaptation.alarms import alarms_of, require_finite_start
+from nishimori.adaptation.layer_scales import LayerScales
+from nishimori.adaptation.step_size import DualAveraging, search
+from nishimori.adaptation.trajectory_length import Observables, TrajectoryKernel, choose_num_steps, num_scans
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.base import State, Target
-from nishimori.samplers.hmc import CALIBRATION_STREAMS, HMC, HMCKernel
+from nishimori.models.target import Target
+from nishimori.samplers.base import CALIBRATION_STREAMS, Kernel, Sampler, State
 
-STEP_SIZE_UPDATES = 30
-STEP_SIZE_PATH = 0.5
-STEP_SIZE_MOST_STEPS = 16
+
+class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long calibration adapts what: updates of the step size, and of the layer scales between two halves of it.
+
+    A trial transition follows a path of `step_size_path`, in at most `step_size_most_steps` steps.
+    """
+
+    step_size_updates: int = 30
+    layer_scale_updates: int = 40
+    step_size_path: float = 0.5
+    step_size_most_steps: int = 16
+
+
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A target and integrator that calibration considered: "plain" or "collapsed"; effective samples a gradient, the
+    measured seconds a gradient, and their ratio, effective samples a second, by which the best was taken."""
+
+    target: str
+    integrator: str
+    per_gradient: float
+    seconds_per_gradient: float
+    per_second: float
+    chosen: bool
+    reason: str
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What calibration chose, and what it saw: all a chain needs besides its own random numbers.
 
     `step_size` is per instance, in the order of `instances`; `num_steps` is one integer; `acceptance` (mean over
-    instances) and `efficiency` are by number of steps 1, 2, ... where the number of steps was chosen by efficiency.
+    instances) and `efficiency` are by number of steps 1, 2, ... where the number of steps was chosen by efficiency;
+    `layer_scales` multiply the step size block by block where they were asked for; `alarms` are sentences about what
+    looked wrong; `choices` what was considered where target and integrator were chosen too, the chosen one marked.
     """
 
     instances: tuple[int, ...]
@@ -30,6 +58,9 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     num_steps: int
     acceptance: tuple[float, ...] = ()
     efficiency: tuple[float, ...] = ()
+    layer_scales: tuple[float, ...] = ()
+    alarms: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @property
     def path_length(self) -> float:
@@ -37,71 +68,141 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         return self.num_steps * sum(self.step_size) / len(self.step_size)
 
     def step_size_of(self, instances: Sequence[int]) -> Tensor:
-        """[instances], float64. Raises ValueError where an instance was not calibrated."""
+        """[instances], or [blocks, instances, 1] with layer scales; float64.
+
+        Raises ValueError where an instance was not calibrated.
+        """
         known = dict(zip(self.instances, self.step_size, strict=True))
         missing = [instance for instance in instances if instance not in known]
         if missing:
             raise ValueError(
                 f"the calibration record has no step size for instance {missing[0]}; calibrate with all instances"
             )
-        return torch.tensor([known[instance] for instance in instances], dtype=torch.float64, device="cpu")
+        step_size = torch.tensor([known[instance] for instance in instances], dtype=torch.float64, device="cpu")
+        return scaled(step_size, torch.tensor(self.layer_scales, dtype=torch.float64, device="cpu"))
+
+
+def scaled(step_size: Tensor, layer_scales: Tensor) -> Tensor:
+    """`step_size` [instances] by block, [blocks, instances, 1]; itself without scales."""
+    return layer_scales[:, None, None] * step_size[:, None] if len(layer_scales) else step_size
 
 
 def calibrate(
     target: Target,
-    hmc: HMC,
+    sampler: Sampler,
     position: Position,
     randomness: Randomness,
     observables: Observables,
     progress: Callable[[int, int, float], None],
+    schedule: Schedule | None = None,
 ) -> CalibrationRecord:
-    """Choose what `hmc` leaves open, with chains that start at `position`, a draw from the target.
+    """Choose what `sampler` leaves open, with chains that start at `position`.
 
     The transitions that adapt the step size (or, where it is given, as many with it) also let the chains forget their
     start before the number of steps is judged. `progress(done, total, acceptance)` is called after every transition.
 
-    Raises BadInput where no trajectory is accepted.
+    Raises BadInput where the density is not finite at a start, or no trajectory is accepted.
     """
-    needs_count = hmc.num_steps is None and hmc.path_length is None
-    guess = hmc.step_size or target.num_parameters**-0.25
-    step_size = torch.full((len(target.instances),), guess, dtype=torch.float64, device="cpu")
-    if hmc.step_size is not None and not needs_count:
-        return _record(target, step_size, _fixed_count(hmc, step_size))
-    kernel = hmc.kernel(target, step_size, 1, randomness, CALIBRATION_STREAMS)
-    state = kernel.init(position)
-    total = STEP_SIZE_UPDATES + needs_count * num_scans(state)
-    state, step_size = _settle(hmc, kernel, state, lambda update, a: progress(update + 1, total, a))
+    fixed = torch.full((len(target.instances),), sampler.step_size or 1.0, dtype=torch.float64, device="cpu")
+    needs_count = sampler.num_steps is None and sampler.path_length is None
+    if sampler.step_size is not None and not needs_count:
+        return _record(target, fixed, _fixed_count(sampler, fixed))
+    settling = _Settling(target, sampler, randomness, schedule or Schedule())
+    state = settling.start(position)
+    total = settling.updates + needs_count * num_scans(state)
+    done = iter(range(1, total + 1))
+    state = settling.run(state, lambda acceptance: progress(next(done, total), total, acceptance))
+    alarms = alarms_of(settling.step_size, settling.accepted, target.instances)
     if not needs_count:
-        return _record(target, step_size, _fixed_count(hmc, step_size))
-    done = iter(range(STEP_SIZE_UPDATES + 1, total + 1))
-    kernel = hmc.kernel(target, step_size, 1, randomness, CALIBRATION_STREAMS)
+        count = _fixed_count(sampler, settling.step_size)
+        return _record(target, settling.step_size, count, layer_scales=settling.scales, alarms=alarms)
+    kernel = cast(TrajectoryKernel, settling.kernel(1))
     num_steps, efficiency, acceptance = choose_num_steps(
-        kernel, state, observables, STEP_SIZE_UPDATES, lambda a: progress(next(done), total, a)
+        kernel, state, observables, settling.updates, lambda value: progress(next(done, total), total, value)
     )
-    return _record(target, step_size, num_steps, acceptance, efficiency)
+    return _record(target, settling.step_size, num_steps, acceptance, efficiency, settling.scales, alarms)
 
 
-def _settle(hmc: HMC, kernel: HMCKernel, state: State, advance: Callable[[int, float], None]) -> tuple[State, Tensor]:
-    """Adapt the step size unless it is given; the chains move on either way."""
-    averaging = DualAveraging.init(kernel.step_size)
-    step_size = kernel.step_size
-    for update in range(STEP_SIZE_UPDATES):
-        count = min(STEP_SIZE_MOST_STEPS, _count(STEP_SIZE_PATH, step_size))
-        trial = hmc.kernel(kernel.target, step_size, count, kernel.randomness, CALIBRATION_STREAMS)
-        state, info = trial.step(state, update)
-        acceptance = info.acceptance.mean(dim=1).cpu()
-        if hmc.step_size is None:
-            averaging = averaging.update(acceptance, hmc.target_acceptance)
-            step_size = averaging.step_size
-        advance(update, float(acceptance.mean()))
-    return state, averaging.final() if hmc.step_size is None else step_size
+@dataclass
+class _Settling:
+    """The phase that adapts step size and layer scales while the chains forget their start."""
+
+    target: Target
+    sampler: Sampler
+    randomness: Randomness
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        sampler, count = self.sampler, len(self.target.instances)
+        guess = sampler.step_size or min(1.0, self.target.num_parameters**-0.25)
+        self.step_size = torch.full((count,), guess, dtype=torch.float64, device="cpu")
+        self.scales = torch.zeros(0, dtype=torch.float64, device="cpu")
+        self.accepted: Tensor | None = None
+        extra = self.schedule.layer_scale_updates + self.schedule.step_size_updates
+        self.updates = self.schedule.step_size_updates + sampler.layer_scales * extra
+
+    def kernel(self, num_steps: int) -> Kernel:
+        step_size = scaled(self.step_size, self.scales)
+        return self.sampler.kernel(self.target, step_size, num_steps, self.randomness, CALIBRATION_STREAMS)
+
+    def start(self, position: Position) -> State:
+        state = self.kernel(1).init(position)
+        require_finite_start(state, self.target.instances)
+        return state
+
+    def run(self, state: State, advance: Callable[[float], None]) -> State:
+        schedule, numbers = self.schedule, iter(range(self.updates))
+        if self.sampler.step_size is None and not self.target.gaussian_prior:
+            state = self._search(state)
+        state = self._adapt_step_size(state, numbers, advance)
+        if self.sampler.layer_scales:
+            scales = LayerScales(self.target.layout(1))
+            for number in (next(numbers) for _ in range(schedule.layer_scale_updates)):
+                state, acceptance = self._transition(state, number)
+                scales.update(state.position)
+                advance(float(acceptance.mean()))
+            self.scales = scales.final()
+            state = self._adapt_step_size(state, numbers, advance)
+        return state
+
+    def _search(self, state: State) -> State:
+        """Powers of two that bring a single step's acceptance near one half: nothing is known of the scales yet."""
+
+        def acceptance_at(step_size: Tensor, attempt: int) -> Tensor:
+            self.step_size = step_size
+            _, info = self.kernel(1).step(state, self.updates + 2**20 + attempt)
+            return info.acceptance.mean(dim=1).cpu()
+
+        self.step_size = search(self.step_size, acceptance_at)
+        return state
+
+    def _adapt_step_size(self, state: State, numbers: Iterator[int], advance: Callable[[float], None]) -> State:
+        """Unless the step size is given; the chains move on either way."""
+        adapts = self.sampler.step_size is None
+        averaging = DualAveraging.init(self.step_size)
+        for number in (next(numbers) for _ in range(self.schedule.step_size_updates)):
+            state, acceptance = self._transition(state, number)
+            if adapts:
+                averaging = averaging.update(acceptance, self.sampler.target_acceptance)
+                self.step_size = averaging.step_size
+            advance(float(acceptance.mean()))
+        if adapts:
+            self.step_size = averaging.final()
+        return state
+
+    def _transition(self, state: State, number: int) -> tuple[State, Tensor]:
+        schedule = self.schedule
+        count = min(schedule.step_size_most_steps, count_of(schedule.step_size_path, self.step_size))
+        state, info = self.kernel(count).step(state, number)
+        self.accepted = info.accepted if self.accepted is None else self.accepted | info.accepted
+        return state, info.acceptance.mean(dim=1).cpu()
 
 
-def _fixed_count(hmc: HMC, step_size: Tensor) -> int:
-    return hmc.num_steps or _count(hmc.path_length or 0.0, step_size)
+def _fixed_count(sampler: Sampler, step_size: Tensor) -> int:
+    return sampler.num_steps or count_of(sampler.path_length or 0.0, step_size)
 
 
-def _count(path_length: float, step_size: Tensor) -> int:
+def count_of(path_length: float, step_size: Tensor) -> int:
     return max(1, round(path_length / float(step_size.median())))
 
 
@@ -111,7 +212,11 @@ def _record(
     num_steps: int,
     acceptance: Sequence[float] = (),
     efficiency: Sequence[float] = (),
+    layer_scales: Tensor | None = None,
+    alarms: Sequence[str] = (),
 ) -> CalibrationRecord:
+    scales = () if layer_scales is None else tuple(layer_scales.tolist())
+    sizes = tuple(step_size.tolist())
     return CalibrationRecord(
-        target.instances, tuple(step_size.tolist()), num_steps, tuple(acceptance), tuple(efficiency)
+        target.instances, sizes, num_steps, tuple(acceptance), tuple(efficiency), scales, tuple(alarms)
     )

@@ -7,6 +7,7 @@ the acceptance here is a mean over chains.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,3 +50,21 @@ class DualAveraging:
     def final(self) -> Tensor:
         """The averaged step size, to be frozen."""
         return torch.exp(self.log_average)
+
+
+def search(step_size: Tensor, acceptance_at: Callable[[Tensor, int], Tensor], attempts: int = 60) -> Tensor:
+    """Halve or double each instance's step size until the acceptance of one step crosses one half.
+
+    `acceptance_at(step_size, attempt)` is the mean over an instance's chains, [instances]. Source: Hoffman and Gelman
+    2014, algorithm 4.
+    """
+    log_step, direction = torch.log(step_size), torch.zeros_like(step_size)
+    for attempt in range(attempts):
+        above = torch.where(acceptance_at(torch.exp(log_step), attempt) > 0.5, 1.0, -1.0).to(step_size)
+        direction = torch.where(direction == 0, above, direction)
+        searching = (above == direction) & torch.isfinite(direction)
+        if not searching.any():
+            break
+        log_step = torch.where(searching, log_step + direction * math.log(2.0), log_step)
+        direction = torch.where(searching, direction, torch.nan)
+    return torch.exp(log_step)

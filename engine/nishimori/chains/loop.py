@@ -2,15 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from nishimori.samplers.base import Info, State
-
-
-class Kernel(Protocol):
-    """A sampler with everything fixed."""
-
-    def step(self, state: State, step: int) -> tuple[State, Info]: ...
+from nishimori.samplers.base import Info, Kernel, State
 
 
 @dataclass(frozen=True)

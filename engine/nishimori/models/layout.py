@@ -83,14 +83,16 @@ def chain_dot(first: Position, second: Position) -> Tensor:
 
 
 def add_scaled_(position: Position, direction: Position, scale: Tensor) -> None:
-    """position += scale * direction in place, `scale` [instances]."""
-    for block, step in zip(position.blocks, direction.blocks, strict=True):
-        block.addcmul_(step, per_instance(scale, block))
+    """position += scale * direction in place; `scale` is any shape that `broadcast` takes."""
+    for number, (block, step) in enumerate(zip(position.blocks, direction.blocks, strict=True)):
+        block.addcmul_(step, broadcast(scale, number, block))
 
 
-def per_instance(values: Tensor, block: Tensor) -> Tensor:
-    """`values` [instances] shaped to broadcast over `block`, in its dtype."""
-    return values.to(block.dtype).view(-1, *[1] * (block.dim() - 1))
+def broadcast(values: Tensor, number: int, block: Tensor) -> Tensor:
+    """`values` [instances], [instances, chains] or [blocks, instances, chains or 1], shaped to broadcast over block
+    `number`, in its dtype."""
+    own = values[number] if values.dim() == 3 else values
+    return own.to(block.dtype).view(*own.shape, *[1] * (block.dim() - own.dim()))
 
 
 def select(accepted: Tensor, proposed: Position, current: Position) -> Position:

@@ -1,4 +1,4 @@
-"""What every sampler shares: the target it asks of, its state, and what it tells a reader."""
+"""What every sampler shares: its state, what it tells a reader, its random streams, and the Metropolis decision."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,34 +6,23 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nishimori.models.layout import Layout, Position
+from nishimori.models.layout import Position, select
+from nishimori.models.randomness import Randomness
+from nishimori.models.target import Target
+from nishimori_kernels.rng.streams import Stream
 
 DIVERGENCE_THRESHOLD = 1000.0
 
 
-class Target(Protocol):
-    """A density known by its energy U = -log density + constant."""
-
-    gaussian_prior: bool
-    num_parameters: int
-    instances: tuple[int, ...]
-    dtype: torch.dtype
-    device: torch.device
-
-    def layout(self, chains: int) -> Layout: ...
-
-    def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]: ...
-
-    def gradient(self, position: Position, out: Position | None = None) -> Position: ...
-
-
 @dataclass(frozen=True, eq=False)
 class State:
-    """What the next step needs: a position, its energy [instances, chains] (float64) and gradient."""
+    """What the next step needs: a position, its energy [instances, chains] (float64) and gradient; the momentum where
+    the sampler keeps one from step to step."""
 
     position: Position
     energy: Tensor
     gradient: Position
+    momentum: Position | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +30,8 @@ class Info:
     """What a reader needs, each [instances, chains] but `num_steps`.
 
     `acceptance` is min(1, exp(-energy_error)), zero where the energy is not finite; `divergent` marks energy errors
-    above 1000 in size, or not finite.
+    above 1000 in size, or not finite. A sampler without Metropolis test reports the acceptance it would have had, and
+    `accepted` where it moved.
     """
 
     acceptance: Tensor
@@ -49,6 +39,71 @@ class Info:
     energy_error: Tensor
     divergent: Tensor
     num_steps: int
+
+
+class Kernel(Protocol):
+    """A sampler with everything fixed: `init` makes a state of a position, `step` is one transition.
+
+    `step` numbers the transition and addresses its random numbers; it reads no Info and keeps nothing.
+    """
+
+    def init(self, position: Position) -> State: ...
+
+    def step(self, state: State, step: int) -> tuple[State, Info]: ...
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The random streams a kernel draws from: sampling and calibration never share one."""
+
+    momentum: Stream = Stream.MOMENTUM
+    accept: Stream = Stream.ACCEPT
+    jitter: Stream = Stream.JITTER
+    momentum_start: Stream = Stream.MOMENTUM_START
+    swap: Stream = Stream.SWAP
+
+
+CALIBRATION_STREAMS = Streams(
+    Stream.CALIBRATION_MOMENTUM,
+    Stream.CALIBRATION_ACCEPT,
+    Stream.CALIBRATION_JITTER,
+    Stream.CALIBRATION_MOMENTUM_START,
+    Stream.CALIBRATION_SWAP,
+)
+
+
+class Sampler(Protocol):
+    """What a user asks for. Where `step_size` or `num_steps` is None, calibration chooses it and then it is frozen.
+
+    `kernel` fills in the step size ([instances], [instances, chains] or [blocks, instances, chains or 1], float64) and
+    the number of steps: integrator steps a transition, or steps in which a momentum is forgotten. `layer_scales`
+    asks for a scale of the step size for every layer. Kernels of a sampler that leaves `num_steps` open also have a
+    `trajectory` (see `HMCKernel.trajectory`), which calibration follows.
+    """
+
+    @property
+    def step_size(self) -> float | None: ...
+
+    @property
+    def num_steps(self) -> int | None: ...
+
+    @property
+    def path_length(self) -> float | None: ...
+
+    @property
+    def target_acceptance(self) -> float: ...
+
+    @property
+    def layer_scales(self) -> bool: ...
+
+    def kernel(
+        self,
+        target: Target,
+        step_size: Tensor,
+        num_steps: int,
+        randomness: Randomness,
+        streams: Streams | None = None,
+    ) -> Kernel: ...
 
 
 def metropolis(energy_error: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,3 +118,31 @@ def metropolis(energy_error: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
 
 def divergent(energy_error: Tensor) -> Tensor:
     return ~torch.isfinite(energy_error) | (energy_error.abs() > DIVERGENCE_THRESHOLD)
+
+
+def choose(accepted: Tensor, proposed: State, current: State) -> State:
+    """`proposed` where `accepted` [instances, chains] holds, else `current`, in everything but the momentum."""
+    return State(
+        select(accepted, proposed.position, current.position),
+        torch.where(accepted, proposed.energy, current.energy),
+        select(accepted, proposed.gradient, current.gradient),
+    )
+
+
+def require_positive(**values: float | None) -> None:
+    """ValueError for a value that is given and not positive and finite."""
+    for name, value in values.items():
+        if value is not None and not (value > 0 and value < float("inf")):
+            raise ValueError(f"{name} must be positive, got {value}; leave it out to have it calibrated")
+
+
+def require_whole(**values: int | None) -> None:
+    for name, value in values.items():
+        if not (value is None or type(value) is int):
+            raise ValueError(f"{name} must be a whole number, got {value!r}; give an integer")
+
+
+def require_fraction(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie in (0, 1), got {value}; try 0.8")

@@ -5,34 +5,31 @@ min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane,
 2011, arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
 """
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position, chain_dot, select
+from nishimori.models.layout import Position, chain_dot
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.base import Info, State, Target, divergent, metropolis
+from nishimori.models.target import Target
+from nishimori.samplers.base import (
+    Info,
+    State,
+    Streams,
+    choose,
+    divergent,
+    metropolis,
+    require_fraction,
+    require_positive,
+    require_whole,
+)
 from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
-from nishimori_kernels.rng.streams import Stream
-
-
-@dataclass(frozen=True)
-class Streams:
-    """The random streams a kernel draws from: sampling and calibration never share one."""
-
-    momentum: Stream = Stream.MOMENTUM
-    accept: Stream = Stream.ACCEPT
-    jitter: Stream = Stream.JITTER
-
-
-CALIBRATION_STREAMS = Streams(Stream.CALIBRATION_MOMENTUM, Stream.CALIBRATION_ACCEPT, Stream.CALIBRATION_JITTER)
 
 
 @dataclass(frozen=True, eq=False)
 class HMCKernel:
-    """HMC with everything fixed: `step_size` [instances] (float64) and one number of steps, jittered.
+    """HMC with everything fixed: `step_size` (see `Sampler.kernel`) and one number of steps, jittered.
 
     The number of steps is uniform on the integers within r of num_steps, r = jitter * num_steps rounded and at least
     one where jitter is not zero (never fewer than one step), and the same for all chains of a transition: trajectories
@@ -48,8 +45,7 @@ class HMCKernel:
     streams: Streams = Streams()
 
     def init(self, position: Position) -> State:
-        energy, gradient = self.target.energy_and_gradient(position)
-        return State(position, energy, gradient)
+        return State(position, *self.target.energy_and_gradient(position))
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         """One transition; `step` addresses its random numbers."""
@@ -61,12 +57,20 @@ class HMCKernel:
         error = energy + chain_dot(momentum, momentum) / 2 - before
         uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
         acceptance, accepted = metropolis(error, uniform)
-        moved = State(
-            select(accepted, position, state.position),
-            torch.where(accepted, energy, state.energy),
-            select(accepted, gradient, state.gradient),
-        )
+        moved = choose(accepted, State(position, energy, gradient), state)
         return moved, Info(acceptance, accepted, error, divergent(error), count)
+
+    def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]:
+        """The states after 1, 2, ... `longest` integrator steps from `state` and their energy errors.
+
+        The momentum is that of transition `step`; a state is overwritten by the next one.
+        """
+        momentum = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
+        before = state.energy + chain_dot(momentum, momentum) / 2
+        position, gradient = state.position.clone(), state.gradient.clone()
+        for _ in range(longest):
+            energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, 1)
+            yield State(position, energy, gradient), energy + chain_dot(momentum, momentum) / 2 - before
 
     def _jittered(self, step: int) -> int:
         if self.jitter == 0:
@@ -81,9 +85,10 @@ class HMCKernel:
 class HMC:
     """What a user asks for; what is left None is chosen by calibration and then frozen.
 
-    `integrator` "leapfrog" or "rotation"; `step_size` fixed for all instances, else per instance so that the mean
-    acceptance is `target_acceptance`; `num_steps` fixed, else `path_length / step_size`, else chosen by efficiency;
-    `jitter` the relative half-width of the number of steps, rounded to steps and at least one (0 switches it off).
+    `integrator` "leapfrog", "rotation", "minimum_norm" or "fourth_order"; `step_size` fixed for all instances, else per
+    instance so that the mean acceptance is `target_acceptance`; `num_steps` fixed, else `path_length / step_size`, else
+    chosen by efficiency; `jitter` the relative half-width of the number of steps, rounded to steps and at least one (0
+    switches it off); `layer_scales` multiplies the step size layer by layer by the layer's posterior spread.
     """
 
     integrator: str = "leapfrog"
@@ -92,21 +97,17 @@ class HMC:
     path_length: float | None = None
     target_acceptance: float = 0.8
     jitter: float = 0.2
+    layer_scales: bool = False
 
     def __post_init__(self) -> None:
         if self.integrator not in INTEGRATORS:
             known = ", ".join(INTEGRATORS)
             raise ValueError(f"integrator {self.integrator!r} is not known; use one of {known}")
-        for name in ("step_size", "num_steps", "path_length"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} must be positive, got {value}; leave it out to have it calibrated")
-        if not (self.num_steps is None or type(self.num_steps) is int):
-            raise ValueError(f"num_steps must be a whole number, got {self.num_steps!r}; give an integer")
+        require_positive(step_size=self.step_size, num_steps=self.num_steps, path_length=self.path_length)
+        require_whole(num_steps=self.num_steps)
         if self.num_steps is not None and self.path_length is not None:
             raise ValueError("num_steps and path_length were both given; give one of them")
-        if not 0 < self.target_acceptance < 1:
-            raise ValueError(f"target_acceptance must lie in (0, 1), got {self.target_acceptance}; try 0.8")
+        require_fraction(target_acceptance=self.target_acceptance)
         if not 0 <= self.jitter < 1:
             raise ValueError(f"jitter must lie in [0, 1), got {self.jitter}; try 0.2")
 

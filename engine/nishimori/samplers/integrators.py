@@ -1,8 +1,8 @@
 """Symmetric splittings of Hamiltonian dynamics, H = U(position) + |momentum|^2 / 2.
 
-A step is half a kick, a drift, half a kick; two neighbouring half-kicks of a trajectory are done as one. Each map is
-volume-preserving and the composition reversible under a flip of the momentum whatever deterministic force is used, so
-Metropolis with exact energies keeps the target invariant.
+A step is kick, drift, kick, ..., drift, kick with the fractions of a scheme; the last kick of a step and the first of
+the next are done as one. Each map is volume-preserving and the composition reversible under a flip of the momentum
+whatever deterministic force is used, so Metropolis with exact energies keeps the target invariant.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position, add_scaled_, per_instance
-from nishimori.samplers.base import Target
+from nishimori.models.layout import Position, add_scaled_, broadcast
+from nishimori.models.target import Target
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place; time
-    [instances]."""
+    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place.
+
+    A step of size h kicks by kicks[0] h, drifts by drifts[0] h, kicks by kicks[1] h, ...; `kicks`, one longer than
+    `drifts`, and `drifts` read the same from both ends and sum to 1. `order` is that of the energy error in h.
+    """
 
     name: str
     kick_: Callable[[Position, Position, Position, Tensor], None]
     drift_: Callable[[Position, Position, Tensor], None]
-    needs_gaussian_prior: bool
+    kicks: tuple[float, ...]
+    drifts: tuple[float, ...]
+    order: int
+    needs_gaussian_prior: bool = False
+
+    @property
+    def gradients_per_step(self) -> int:
+        return len(self.drifts)
 
 
 def _kick_full_(momentum: Position, position: Position, gradient: Position, time: Tensor) -> None:
@@ -42,22 +52,42 @@ def _kick_likelihood_(momentum: Position, position: Position, gradient: Position
 
 
 def _drift_rotation_(position: Position, momentum: Position, time: Tensor) -> None:
-    """The exact flow of the Gaussian prior: a rotation of (position, momentum) by the angle `time`."""
+    """Exact flow of the Gaussian prior: a rotation of (position, momentum) by the angle `time`."""
     cosine, sine = torch.cos(time), torch.sin(time)
-    for q, p in zip(position.blocks, momentum.blocks, strict=True):
-        c, s = per_instance(cosine, q), per_instance(sine, q)
+    for number, (q, p) in enumerate(zip(position.blocks, momentum.blocks, strict=True)):
+        c, s = broadcast(cosine, number, q), broadcast(sine, number, q)
         rotated = c * q + s * p
         p.mul_(c).sub_(s * q)
         q.copy_(rotated)
 
 
-LEAPFROG = Splitting("leapfrog", _kick_full_, _drift_straight_, needs_gaussian_prior=False)
-"""Stormer-Verlet: kick by U, straight drift. Second order."""
+_LAMBDA = 0.1931833275037836
+_MINIMUM_NORM = (_LAMBDA, 1 - 2 * _LAMBDA, _LAMBDA), (0.5, 0.5)
 
-ROTATION = Splitting("rotation", _kick_likelihood_, _drift_rotation_, needs_gaussian_prior=True)
+_OUTER_KICK, _INNER_KICK = 0.08398315262876693, 0.6822365335719091
+_OUTER_DRIFT, _INNER_DRIFT = 0.2539785108410595, -0.03230286765269967
+_MIDDLE_KICK, _MIDDLE_DRIFT = 0.5 - _OUTER_KICK - _INNER_KICK, 1 - 2 * (_OUTER_DRIFT + _INNER_DRIFT)
+_FOURTH_ORDER = (
+    (_OUTER_KICK, _INNER_KICK, _MIDDLE_KICK, _MIDDLE_KICK, _INNER_KICK, _OUTER_KICK),
+    (_OUTER_DRIFT, _INNER_DRIFT, _MIDDLE_DRIFT, _INNER_DRIFT, _OUTER_DRIFT),
+)
+
+LEAPFROG = Splitting("leapfrog", _kick_full_, _drift_straight_, (0.5, 0.5), (1.0,), order=2)
+"""Stormer-Verlet: kick by U, straight drift."""
+
+ROTATION = Splitting(
+    "rotation", _kick_likelihood_, _drift_rotation_, (0.5, 0.5), (1.0,), order=2, needs_gaussian_prior=True
+)
 """Prior-exact splitting (infinity-HMC; Beskos, Pinski, Sanz-Serna, Stuart 2011): exact for a Gaussian prior alone."""
 
-INTEGRATORS = {splitting.name: splitting for splitting in (LEAPFROG, ROTATION)}
+MINIMUM_NORM = Splitting("minimum_norm", _kick_full_, _drift_straight_, *_MINIMUM_NORM, order=2)
+"""Two forces a step, the smallest leading error of second order (Omelyan, Mryglod, Folk 2003, Comput. Phys. Commun.
+151, 272, eq. 31)."""
+
+FOURTH_ORDER = Splitting("fourth_order", _kick_full_, _drift_straight_, *_FOURTH_ORDER, order=4)
+"""Five forces a step (the same paper, eqs. 63 and 71; 4MN5FV of Takaishi and de Forcrand 2006)."""
+
+INTEGRATORS = {splitting.name: splitting for splitting in (LEAPFROG, ROTATION, MINIMUM_NORM, FOURTH_ORDER)}
 
 
 def integrate_(
@@ -71,14 +101,18 @@ def integrate_(
 ) -> Tensor:
     """Follow `num_steps` steps in place; returns U at the end, [instances, chains].
 
-    `gradient` holds dU at the start and at the end; `step_size` is [instances].
+    `gradient` holds dU at the start and at the end; `step_size` is any shape that `layout.broadcast` takes.
     """
-    splitting.kick_(momentum, position, gradient, step_size / 2)
-    for _ in range(num_steps - 1):
-        splitting.drift_(position, momentum, step_size)
-        target.gradient(position, out=gradient)
-        splitting.kick_(momentum, position, gradient, step_size)
-    splitting.drift_(position, momentum, step_size)
+    kicks, drifts = splitting.kicks, splitting.drifts
+    splitting.kick_(momentum, position, gradient, kicks[0] * step_size)
+    for number in range(num_steps):
+        for part, drift in enumerate(drifts, start=1):
+            splitting.drift_(position, momentum, drift * step_size)
+            if number == num_steps - 1 and part == len(drifts):
+                break
+            target.gradient(position, out=gradient)
+            kick = kicks[part] + (kicks[0] if part == len(drifts) else 0.0)
+            splitting.kick_(momentum, position, gradient, kick * step_size)
     energy, _ = target.energy_and_gradient(position, out=gradient)
-    splitting.kick_(momentum, position, gradient, step_size / 2)
+    splitting.kick_(momentum, position, gradient, kicks[-1] * step_size)
     return energy

@@ -23,3 +23,9 @@ class Stream(IntEnum):
     CALIBRATION_MOMENTUM = 10  # as MOMENTUM, for the calibration chains
     CALIBRATION_ACCEPT = 11  # as ACCEPT, for the calibration chains
     CALIBRATION_JITTER = 12  # as JITTER, for the calibration chains
+    MOMENTUM_START = 13  # momenta that a sampler keeps from step to step, at its start
+    SWAP = 14  # the uniforms of replica exchange, chain = the lower of the two replicas
+    READOUT = 15  # readouts drawn given the layers below, element = readout weight
+    CALIBRATION_MOMENTUM_START = 16  # as MOMENTUM_START, for the calibration chains
+    CALIBRATION_SWAP = 17  # as SWAP, for the calibration chains
+    CALIBRATION_READOUT = 18  # as READOUT, for the calibration chains
