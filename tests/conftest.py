@@ -41,8 +41,9 @@ def one_thread() -> None:
     import numba
     import torch
 
-    torch.set_num_threads(1)
+    # Numba's first call sets the OpenMP that torch shares to all cores: torch comes second.
     numba.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

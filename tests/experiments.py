@@ -9,7 +9,7 @@ SMALL: dict[str, Any] = {
     "network": {"input_dim": 16, "depth": 1, "activation": "tanh"},
     "channel": {"noise_variance": 0.1},
     "data": {"sample_ratio": 1.0, "instances": 4, "test_samples": 20, "seed": 3},
-    "sampler": {"chains": 1},
+    "sampler": {"kind": "hmc", "chains": 1},
     "run": {"warmup": 20, "draws": 40},
 }
 

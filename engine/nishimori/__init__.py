@@ -10,36 +10,70 @@ if TYPE_CHECKING:
     from nishimori import theory
     from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.description import Activation, GaussianChannel, Network
+    from nishimori.models.collapsed import CollapsedPosterior
+    from nishimori.models.density import DensityTarget
+    from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
+    from nishimori.models.module import ModuleTarget
     from nishimori.models.posterior import Posterior
     from nishimori.models.problem import Problem, matched_teacher
+    from nishimori.models.repriorised import RepriorisedPosterior
     from nishimori.samplers.hmc import HMC
-    from nishimori.sampling import Run, sample
+    from nishimori.samplers.langevin import UnderdampedLangevin
+    from nishimori.samplers.mala import MALA
+    from nishimori.samplers.mclmc import MCLMC
+    from nishimori.samplers.pcn import PCN
+    from nishimori.samplers.replica_exchange import ReplicaExchange
+    from nishimori.sampling import Run, load, sample
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "theory": "nishimori.theory",
+    "CalibrationRecord": "nishimori.adaptation.calibration",
     "Activation": "nishimori.description",
     "GaussianChannel": "nishimori.description",
     "Network": "nishimori.description",
+    "CollapsedPosterior": "nishimori.models.collapsed",
+    "DensityTarget": "nishimori.models.density",
+    "CategoricalLikelihood": "nishimori.models.likelihoods",
+    "GaussianLikelihood": "nishimori.models.likelihoods",
+    "ModuleTarget": "nishimori.models.module",
     "Posterior": "nishimori.models.posterior",
     "Problem": "nishimori.models.problem",
     "matched_teacher": "nishimori.models.problem",
+    "RepriorisedPosterior": "nishimori.models.repriorised",
     "HMC": "nishimori.samplers.hmc",
-    "CalibrationRecord": "nishimori.adaptation.calibration",
+    "UnderdampedLangevin": "nishimori.samplers.langevin",
+    "MALA": "nishimori.samplers.mala",
+    "MCLMC": "nishimori.samplers.mclmc",
+    "PCN": "nishimori.samplers.pcn",
+    "ReplicaExchange": "nishimori.samplers.replica_exchange",
     "Run": "nishimori.sampling",
+    "load": "nishimori.sampling",
     "sample": "nishimori.sampling",
 }
 
 __all__ = [
     "HMC",
+    "MALA",
+    "MCLMC",
+    "PCN",
     "Activation",
     "CalibrationRecord",
+    "CategoricalLikelihood",
+    "CollapsedPosterior",
+    "DensityTarget",
     "GaussianChannel",
+    "GaussianLikelihood",
+    "ModuleTarget",
     "Network",
     "Posterior",
     "Problem",
+    "ReplicaExchange",
+    "RepriorisedPosterior",
     "Run",
+    "UnderdampedLangevin",
+    "load",
     "matched_teacher",
     "sample",
     "theory",

@@ -106,7 +106,7 @@ def test_steep_activations_are_resolved_at_every_variance(variance):
 
 @pytest.mark.parametrize("variance", [0.09, 1.0, 7.0])
 def test_user_activation_with_kinks(variance):
-    phi = Activation("hard_tanh", hard_tanh, hard_tanh_derivative, odd=True, smooth=False)
+    phi = Activation(hard_tanh, hard_tanh_derivative, "hard_tanh", odd=True, smooth=False)
     kink = 1 / math.sqrt(variance)
     inside = math.erf(kink / math.sqrt(2))
     density = math.exp(-(kink**2) / 2) / math.sqrt(2 * math.pi)
@@ -117,13 +117,13 @@ def test_user_activation_with_kinks(variance):
 
 @pytest.mark.parametrize("variance", [0.37, 1.0, 1.9])
 def test_user_activation_polynomial(variance):
-    phi = Activation("hermite3", lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, odd=True)
+    phi = Activation(lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, "hermite3", odd=True)
     assert phi.second_moment(variance) == pytest.approx(15 * variance**3 - 18 * variance**2 + 9 * variance, rel=1e-12)
     assert phi.mean_derivative(variance) == pytest.approx(3 * variance - 3, abs=1e-12)
 
 
 def test_wrong_derivative_is_refused():
-    phi = Activation("wrong", np.tanh, np.cos, odd=True)
+    phi = Activation(np.tanh, np.cos, "wrong", odd=True)
     with pytest.raises(ValueError, match="'wrong' is not the derivative of its function.*correct it"):
         phi.mean_derivative(1.0)
 
@@ -134,20 +134,20 @@ def test_jump_without_closed_form_is_refused():
 
 
 def test_divergent_average_is_refused():
-    phi = Activation("explosive", lambda x: np.sinh(x * np.abs(x)), lambda x: x)
+    phi = Activation(lambda x: np.sinh(x * np.abs(x)), lambda x: x, "explosive")
     with pytest.raises(ValueError, match="'explosive' at variance 1 does not converge in the tails: use"):
         phi.second_moment(1.0)
 
 
 def test_undefined_values_are_refused():
-    phi = Activation("undefined", lambda x: np.where(x > 1, np.nan, x), np.ones_like)
+    phi = Activation(lambda x: np.where(x > 1, np.nan, x), np.ones_like, "undefined")
     with pytest.raises(ValueError, match="is not finite"):
         phi.second_moment(1.0)
 
 
 def test_false_declaration_of_oddness_is_refused():
     with pytest.raises(ValueError, match="'softplus' is declared odd.*declare odd=False"):
-        Activation("softplus", lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)), odd=True)
+        Activation(lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)), "softplus", odd=True)
 
 
 @pytest.mark.parametrize("variance", [-1e-3, math.nan, math.inf])
@@ -161,6 +161,17 @@ def test_impossible_variance_is_refused(name, variance):
 def test_sign_has_no_mean_derivative_at_variance_zero():
     with pytest.raises(ValueError, match="infinite at variance 0"):
         ACTIVATIONS["sign"].mean_derivative(0.0)
+
+
+def test_torch_functions_come_in_pairs():
+    with pytest.raises(ValueError, match="'half' has one of torch_function and torch_derivative: give both"):
+        Activation(np.tanh, lambda x: 1 - np.tanh(x) ** 2, "half", torch_function=np.tanh)
+
+
+def test_function_and_derivative_are_enough():
+    cubic = Activation(lambda x: x**3, lambda x: 3 * x**2)
+    assert (cubic.name, cubic.odd, cubic.samplable) == ("custom", False, True)
+    assert cubic.second_moment(1.0) == pytest.approx(15, rel=1e-12)  # the sixth moment of N(0, 1)
 
 
 def test_registry():

@@ -1,12 +1,15 @@
 """Sweeps, identities and resolved sizes of an experiment file."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 from experiments import changed, write
 
+from nishimori.description.config import sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import expand, load_experiment, network_sizes, sample_count
+from nishimori.description.experiment import expand, known_kinds, load_experiment, network_sizes, sample_count
 
 
 def test_no_sweep_is_one_point() -> None:
@@ -86,3 +89,55 @@ def test_overrides_are_typed(tmp_path: Path) -> None:
         load_experiment(path, ["data.sample_ratio=2", "network.activation=erf", "data.common=true"]).points[0].config
     )
     assert (config.data.sample_ratio, config.network.activation, config.data.common) == (2.0, "erf", True)
+
+
+def test_an_experiment_from_before_the_other_samplers_keeps_its_identity() -> None:
+    """The identity addresses random numbers: keys that came later may not enter it where they say what went unsaid."""
+    first_schema = {
+        "system": {"kind": "matched_teacher"},
+        "network": {
+            "input_dim": 16,
+            "widths": None,
+            "depth": 1,
+            "width_ratios": None,
+            "activation": "tanh",
+            "readout": "gaussian",
+        },
+        "channel": {"kind": "gaussian", "noise_variance": 0.1},
+        "data": {
+            "sample_ratio": 1.0,
+            "samples": None,
+            "instances": 4,
+            "test_samples": 20,
+            "inputs": "gaussian",
+            "seed": 3,
+            "common": False,
+        },
+        "sampler": {
+            "kind": "hmc",
+            "integrator": "leapfrog",
+            "chains": 1,
+            "start": "both",
+            "step_size": None,
+            "num_steps": None,
+            "path_length": None,
+            "target_acceptance": 0.8,
+            "jitter": 0.2,
+            "calibration_chains": 4,
+        },
+        "run": {"warmup": 20, "draws": 40, "thin": 1, "seed": 0, "precision": "fp32"},
+    }
+    text = json.dumps(first_schema, sort_keys=True, separators=(",", ":"))
+    expected = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()[:12]
+    (point,) = expand(changed()).points
+    assert point.identity == expected
+    (other,) = expand(changed(sampler__target="collapsed")).points
+    assert other.identity != expected
+
+
+def test_every_kind_of_sampler_says_its_defaults() -> None:
+    for kind in known_kinds():
+        (point,) = expand(changed(sampler__kind=kind)).points
+        section = to_plain(point.config)["sampler"]
+        for key, value in sampler_defaults(kind).items():
+            assert section[key] == value, (kind, key)

@@ -11,6 +11,7 @@ def test_shapes_and_counts():
     network = Network(input_dim=7, widths=(5, 3), activation="erf")
     assert network.depth == 2
     assert network.layer_shapes == [(5, 7), (3, 5)]
+    assert network.block_shapes == ((5, 7), (3, 5), (3,))
     assert network.num_parameters == 35 + 15 + 3
     assert network.block_names == ("W1", "W2", "a")
 
@@ -19,6 +20,15 @@ def test_depth_zero_is_the_linear_model():
     network = Network(input_dim=7)
     assert (network.depth, network.layer_shapes, network.num_parameters) == (0, [], 7)
     assert network.block_names == ("a",)
+
+
+def test_a_fixed_readout_is_no_parameter():
+    network = Network(input_dim=7, widths=(5, 3), readout="fixed")
+    assert network.layer_shapes == [(5, 7), (3, 5)]
+    assert network.block_shapes == ((5, 7), (3, 5))
+    assert network.num_parameters == 35 + 15
+    assert network.block_names == ("W1", "W2")
+    assert network != Network(input_dim=7, widths=(5, 3))
 
 
 def test_sizes_are_normalised():
@@ -43,7 +53,7 @@ def test_repr_rebuilds_the_network():
 
 
 def test_repr_does_not_pass_a_user_activation_for_a_registered_one():
-    own = Activation("tanh", np.sinh, np.cosh, odd=True)
+    own = Activation(np.sinh, np.cosh, "tanh", odd=True)
     assert "activation=Activation(name='tanh'" in repr(Network(4, (3,), own))
 
 
@@ -65,7 +75,11 @@ def test_frozen_and_replaceable():
         ({"input_dim": 4, "widths": "33"}, "widths must hold one positive integer for each hidden layer"),
         ({"input_dim": 4, "activation": "tanhh"}, "did you mean 'tanh'"),
         ({"input_dim": 4, "activation": np.tanh}, "activation must be a name or an Activation"),
-        ({"input_dim": 4, "readout": "fixed"}, "readout 'fixed' is not implemented: use readout='gaussian'"),
+        (
+            {"input_dim": 4, "widths": (3,), "readout": "fixd"},
+            "readout 'fixd' is unknown: choose one of gaussian, fixed",
+        ),
+        ({"input_dim": 4, "readout": "fixed"}, "'fixed' leaves .* without hidden layers no weights: use .*'gaussian'"),
     ],
 )
 def test_refusals_name_the_field_and_the_remedy(arguments, sentence):

@@ -9,10 +9,27 @@ import nishimori as nm
 from nishimori.description.activations import ACTIVATIONS
 from nishimori.models.layout import Layout, Position, add_scaled_, chain_dot, select
 from nishimori_kernels.energy import reference
-from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
+from nishimori_kernels.energy.activations import ACTIVATION_KERNELS, numpy_kernel, torch_kernel
 from nishimori_kernels.energy.batched import BatchedNetwork
 
 NAMES = sorted(ACTIVATION_KERNELS)
+
+
+def bump(z):
+    """An activation of one's own, of arrays and of tensors."""
+    return z / (1 + z**2)
+
+
+def bump_derivative(z):
+    return (1 - z**2) / (1 + z**2) ** 2
+
+
+KERNELS = {
+    **ACTIVATION_KERNELS,
+    "own torch": torch_kernel(bump, bump_derivative),
+    "own numpy": numpy_kernel(bump, bump_derivative),
+}
+DEFINITIONS = {name: name if name in ACTIVATION_KERNELS else (bump, bump_derivative) for name in KERNELS}
 # instances, chains, samples, input_dim, widths
 CASES = [
     (1, 1, 1, 1, ()),
@@ -57,29 +74,52 @@ def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float)
         assert error <= tolerance * scale, (error, scale)
 
 
-def by_autodiff(weights: list[Tensor], inputs: Tensor, activation: str, cotangent: Tensor) -> list[Tensor]:
+def by_autodiff(function, weights: list[Tensor], cotangent: Tensor) -> list[Tensor]:
     leaves = [weight.clone().requires_grad_() for weight in weights]
-    output = (reference.latent(leaves, inputs, activation) * cotangent).sum()
-    return list(torch.autograd.grad(output, leaves))
+    return list(torch.autograd.grad((function(leaves) * cotangent).sum(), leaves))
 
 
-@pytest.mark.parametrize("activation", NAMES)
+def deep(cases):
+    return [case for case in cases if case[4]]
+
+
+@pytest.mark.parametrize("activation", KERNELS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_reference_pull_back_equals_autodiff(case, activation):
     weights, inputs, cotangent, _ = draw(case)
-    gradient = reference.pull_back(weights, inputs, activation, cotangent)
-    assert_close(gradient, by_autodiff(weights, inputs, activation, cotangent), 1e-12)
+    definition = DEFINITIONS[activation]
+    for chosen in (weights, weights[:-1])[: 2 if case[4] else 1]:  # a readout of weights, and the fixed one
+        expected = by_autodiff(lambda leaves: reference.latent(leaves, inputs, definition), chosen, cotangent)
+        assert_close(reference.pull_back(chosen, inputs, definition, cotangent), expected, 1e-12)
+
+
+@pytest.mark.parametrize("activation", KERNELS)
+@pytest.mark.parametrize("case", deep(CASES), ids=str)
+def test_reference_pull_back_of_hidden_equals_autodiff(case, activation):
+    weights, inputs, _, _ = draw(case)
+    definition, matrices = DEFINITIONS[activation], weights[:-1]
+    cotangent = torch.cos(reference.top_hidden(matrices, inputs, definition) + torch.arange(case[2]))
+    expected = by_autodiff(lambda leaves: reference.top_hidden(leaves, inputs, definition), matrices, cotangent)
+    assert_close(reference.pull_back_hidden(matrices, inputs, definition, cotangent), expected, 1e-12)
+
+
+def test_reference_of_a_fixed_readout_is_that_of_ones():
+    weights, inputs, _, _ = draw((2, 3, 5, 4, (6, 3)))
+    weights[-1] = torch.ones_like(weights[-1])
+    assert torch.equal(reference.latent(weights[:-1], inputs, "tanh"), reference.latent(weights, inputs, "tanh"))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-@pytest.mark.parametrize("activation", NAMES)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_batched_equals_reference(case, activation, dtype, tolerance):
+@pytest.mark.parametrize("activation", KERNELS)
+@pytest.mark.parametrize(("case", "fixed"), [*((c, False) for c in CASES), *((c, True) for c in deep(CASES))], ids=str)
+def test_batched_equals_reference(case, fixed, activation, dtype, tolerance):
     weights, inputs, cotangent, addend = draw(case, dtype)
-    network = BatchedNetwork(inputs, case[4], activation, case[1])
+    if fixed:
+        weights, addend = weights[:-1], addend[:-1]
+    network = BatchedNetwork(inputs, case[4], KERNELS[activation], case[1])
     latent = network.forward(weights)
     assert latent.dtype == dtype
-    exact = doubles(weights), inputs.double(), activation
+    exact = doubles(weights), inputs.double(), DEFINITIONS[activation]
     assert_close([latent], [reference.latent(*exact)], tolerance)
     out = [torch.full_like(weight, torch.nan) for weight in weights]
     network.pull_back(weights, cotangent, addend, out)
@@ -87,11 +127,31 @@ def test_batched_equals_reference(case, activation, dtype, tolerance):
     assert_close(out, [a + g for a, g in zip(doubles(addend), gradient, strict=True)], tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+@pytest.mark.parametrize("activation", KERNELS)
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("case", deep(CASES), ids=str)
+def test_batched_hidden_equals_reference(case, in_place, activation, dtype, tolerance):
+    weights, inputs, _, addend = draw(case, dtype)
+    network = BatchedNetwork(inputs, case[4], KERNELS[activation], case[1])
+    exact = doubles(weights[:-1]), inputs.double(), DEFINITIONS[activation]
+    hidden = network.forward_hidden(weights)
+    assert_close([hidden], [reference.top_hidden(*exact)], tolerance)
+    top = torch.cos(hidden.double() + torch.arange(case[2])).to(dtype)
+    gradient = reference.pull_back_hidden(*exact, top.double())
+    if in_place:
+        top = network.top_gradient.copy_(top)
+    out = [torch.full_like(weight, torch.nan) for weight in weights]
+    network.pull_back_hidden(weights, top, addend, out)
+    assert_close(out[:-1], [a + g for a, g in zip(doubles(addend[:-1]), gradient, strict=True)], tolerance)
+    assert bool(out[-1].isnan().all())
+
+
 @pytest.mark.parametrize("activation", NAMES)
 def test_spent_buffers_leave_no_trace(activation):
     case = (2, 3, 5, 4, (6, 3))
     weights, inputs, cotangent, addend = draw(case)
-    network = BatchedNetwork(inputs, case[4], activation, case[1])
+    network = BatchedNetwork(inputs, case[4], KERNELS[activation], case[1])
     outs = []
     for poison in (False, True):
         if poison:

@@ -44,6 +44,6 @@ def test_an_activation_without_a_kernel_is_refused() -> None:
 
 
 def test_a_false_friend_of_a_registered_activation_is_refused() -> None:
-    cubic = nm.Activation("tanh", lambda z: z**3, lambda z: 3 * z**2, odd=True)
+    cubic = nm.Activation(lambda z: z**3, lambda z: 3 * z**2, "tanh", odd=True)
     with pytest.raises(ValueError, match="not the 'tanh'"):
         nm.matched_teacher(nm.Network(4, (4,), cubic), nm.GaussianChannel(0.1), samples=4)

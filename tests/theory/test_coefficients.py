@@ -90,7 +90,7 @@ def test_best_linear_fit_of_a_wide_layer():
 
 
 def test_activation_without_linear_part_learns_nothing():
-    hermite = Activation("hermite3", lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, odd=True)
+    hermite = Activation(lambda x: x**3 - 3 * x, lambda x: 3 * x**2 - 3, "hermite3", odd=True)
     model = coefficients(hermite, 1)
     assert model.eta == pytest.approx(0, abs=1e-14)
     assert model.gamma == pytest.approx(6, rel=1e-13)
@@ -100,6 +100,11 @@ def test_relu_is_refused_with_the_remedy():
     with pytest.raises(OutsideTheTheorem, match="proved for odd activations and 'relu'.*later.*: use tanh, erf or sin"):
         coefficients("relu", 1)
     assert issubclass(OutsideTheTheorem, ValueError)
+
+
+def test_a_fixed_readout_is_refused_with_the_remedy():
+    with pytest.raises(OutsideTheTheorem, match="this one is fixed: use readout='gaussian'"):
+        equivalent_linear_model(Network(3, (4,), "tanh", readout="fixed"))
 
 
 def test_relu_without_a_hidden_layer_is_the_linear_model():

@@ -13,8 +13,10 @@ SMALLEST_STEP_SIZE = 1e-7
 
 def require_finite_start(state: State, instances: Sequence[int]) -> None:
     """BadInput, with the chain, where the density or its gradient is not finite at a start."""
-    gradients = torch.stack([block.flatten(2).isfinite().all(-1) for block in state.gradient.blocks]).all(0)
-    for what, finite in (("log density", torch.isfinite(state.energy)), ("gradient", gradients)):
+    blocks = () if state.gradient is None else state.gradient.blocks
+    found = [("log density", torch.isfinite(state.energy))]
+    found += [("gradient", block.flatten(2).isfinite().all(-1)) for block in blocks]
+    for what, finite in found:
         bad = torch.nonzero(~finite)
         if len(bad):
             instance, chain = (int(place) for place in bad[0])

@@ -10,9 +10,15 @@ import torch
 from torch import Tensor
 
 from nishimori.adaptation.alarms import alarms_of, require_finite_start
-from nishimori.adaptation.layer_scales import LayerScales
+from nishimori.adaptation.moments import RunningMoments
 from nishimori.adaptation.step_size import DualAveraging, search
-from nishimori.adaptation.trajectory_length import Observables, TrajectoryKernel, choose_num_steps, num_scans
+from nishimori.adaptation.trajectory_length import (
+    Observables,
+    TrajectoryKernel,
+    choose_num_steps,
+    num_scans,
+    squared_distance,
+)
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
@@ -29,6 +35,11 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layer_scale_updates: int = 40
     step_size_path: float = 0.5
     step_size_most_steps: int = 16
+
+
+def schedule_of(target: Target) -> Schedule:
+    """Longer without a Gaussian prior: chains may start far from the bulk, and nothing is known of its scales."""
+    return Schedule() if target.gaussian_prior else Schedule(step_size_updates=100)
 
 
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +74,11 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     choices: tuple[Choice, ...] = ()
 
     @property
+    def chosen(self) -> Choice | None:
+        """The target and integrator that calibration chose, where the choice was left to it."""
+        return next((choice for choice in self.choices if choice.chosen), None)
+
+    @property
     def path_length(self) -> float:
         """Mean over instances of step_size * num_steps."""
         return self.num_steps * sum(self.step_size) / len(self.step_size)
@@ -92,14 +108,15 @@ def calibrate(
     sampler: Sampler,
     position: Position,
     randomness: Randomness,
-    observables: Observables,
+    observables: Observables | None,
     progress: Callable[[int, int, float], None],
     schedule: Schedule | None = None,
 ) -> CalibrationRecord:
     """Choose what `sampler` leaves open, with chains that start at `position`.
 
     The transitions that adapt the step size (or, where it is given, as many with it) also let the chains forget their
-    start before the number of steps is judged. `progress(done, total, acceptance)` is called after every transition.
+    start before the number of steps is judged, by `observables` or, without any, by the squared distance from the mean
+    over chains and updates. `progress(done, total, acceptance)` is called after every transition.
 
     Raises BadInput where the density is not finite at a start, or no trajectory is accepted.
     """
@@ -107,7 +124,7 @@ def calibrate(
     needs_count = sampler.num_steps is None and sampler.path_length is None
     if sampler.step_size is not None and not needs_count:
         return _record(target, fixed, _fixed_count(sampler, fixed))
-    settling = _Settling(target, sampler, randomness, schedule or Schedule())
+    settling = _Settling(target, sampler, randomness, schedule or schedule_of(target))
     state = settling.start(position)
     total = settling.updates + needs_count * num_scans(state)
     done = iter(range(1, total + 1))
@@ -117,6 +134,7 @@ def calibrate(
         count = _fixed_count(sampler, settling.step_size)
         return _record(target, settling.step_size, count, layer_scales=settling.scales, alarms=alarms)
     kernel = cast(TrajectoryKernel, settling.kernel(1))
+    observables = observables or squared_distance(settling.moments.mean())
     num_steps, efficiency, acceptance = choose_num_steps(
         kernel, state, observables, settling.updates, lambda value: progress(next(done, total), total, value)
     )
@@ -138,6 +156,7 @@ class _Settling:
         self.step_size = torch.full((count,), guess, dtype=torch.float64, device="cpu")
         self.scales = torch.zeros(0, dtype=torch.float64, device="cpu")
         self.accepted: Tensor | None = None
+        self.moments = RunningMoments(self.target.layout(1))
         extra = self.schedule.layer_scale_updates + self.schedule.step_size_updates
         self.updates = self.schedule.step_size_updates + sampler.layer_scales * extra
 
@@ -156,12 +175,11 @@ class _Settling:
             state = self._search(state)
         state = self._adapt_step_size(state, numbers, advance)
         if self.sampler.layer_scales:
-            scales = LayerScales(self.target.layout(1))
             for number in (next(numbers) for _ in range(schedule.layer_scale_updates)):
                 state, acceptance = self._transition(state, number)
-                scales.update(state.position)
+                self.moments.update(state.position)
                 advance(float(acceptance.mean()))
-            self.scales = scales.final()
+            self.scales = self.moments.layer_scales()
             state = self._adapt_step_size(state, numbers, advance)
         return state
 
@@ -180,14 +198,17 @@ class _Settling:
         """Unless the step size is given; the chains move on either way."""
         adapts = self.sampler.step_size is None
         averaging = DualAveraging.init(self.step_size)
-        for number in (next(numbers) for _ in range(self.schedule.step_size_updates)):
+        self.moments = RunningMoments(self.target.layout(1))
+        for update, number in enumerate(next(numbers) for _ in range(self.schedule.step_size_updates)):
             state, acceptance = self._transition(state, number)
+            if update >= self.schedule.step_size_updates // 2:
+                self.moments.update(state.position)
             if adapts:
                 averaging = averaging.update(acceptance, self.sampler.target_acceptance)
-                self.step_size = averaging.step_size
+                self.step_size = averaging.step_size.clamp(max=self.sampler.largest_step_size)
             advance(float(acceptance.mean()))
         if adapts:
-            self.step_size = averaging.final()
+            self.step_size = averaging.final().clamp(max=self.sampler.largest_step_size)
         return state
 
     def _transition(self, state: State, number: int) -> tuple[State, Tensor]:

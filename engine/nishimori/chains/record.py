@@ -11,33 +11,40 @@ from torch import Tensor
 from nishimori.chains.loop import Schedule, Transition
 from nishimori.samplers.base import Info
 
+Values = NDArray[np.float64]
 
-def to_host(values: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
-    """Copy named [instances, chains or pairs] tensors to the host, in one transfer for each trailing size."""
-    host: dict[str, NDArray[np.float64]] = {}
-    for size in {value.shape[-1] for value in values.values()}:
-        names = [name for name, value in values.items() if value.shape[-1] == size]
-        stacked = torch.stack([values[name].double() for name in names]).cpu().numpy()
+
+def to_host(values: Mapping[str, Tensor]) -> dict[str, Values]:
+    """Copy named [instances, chains or pairs, ...] tensors to the host, in one transfer for each shape.
+
+    Scalars become float64; vectors keep their precision.
+    """
+    scalars = {name for name, value in values.items() if value.dim() == 2 or not value.is_floating_point()}
+    ready = {name: value.double() if name in scalars else value for name, value in values.items()}
+    host: dict[str, Values] = {}
+    for shape, dtype in {(value.shape, value.dtype) for value in ready.values()}:
+        names = [name for name, value in ready.items() if (value.shape, value.dtype) == (shape, dtype)]
+        stacked = torch.stack([ready[name] for name in names]).cpu().numpy()
         host.update(zip(names, stacked, strict=True))
     return {name: host[name] for name in values}
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Host arrays filled as the chains move; all float64.
+    """Host arrays filled as the chains move; float64 but for vectors, which keep their precision.
 
-    `draws[name]` [instances, chains or pairs, draws]; `warmup[name]` [instances, chains or pairs, warmup + 1], the
-    start first; `statistics` per transition: `acceptance`, `accepted`, `energy_error`, `divergent` [instances,
-    chains, transitions] and `num_steps` [transitions].
+    `draws[name]` [instances, chains or pairs, draws], for vectors one axis more; `warmup[name]` [instances, chains or
+    pairs, warmup + 1], the start first, scalars only; `statistics` per transition: `acceptance`, `accepted`,
+    `energy_error`, `divergent` [instances, chains, transitions] and `num_steps` [transitions].
     """
 
     schedule: Schedule
-    draws: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    warmup: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    statistics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    draws: dict[str, Values] = field(default_factory=dict)
+    warmup: dict[str, Values] = field(default_factory=dict)
+    statistics: dict[str, Values] = field(default_factory=dict)
 
     def keep_start(self, values: Mapping[str, Tensor]) -> None:
-        self._keep(self.warmup, to_host(values), self.schedule.warmup + 1, 0)
+        self._keep(self.warmup, to_host(_scalars(values)), self.schedule.warmup + 1, 0)
 
     def keep(self, transition: Transition, values: Mapping[str, Tensor] | None) -> None:
         """Statistics of every transition; observables in warm-up and at draws."""
@@ -47,18 +54,20 @@ class Record:
         if values is None:
             return
         if transition.draw is None:
-            self._keep(self.warmup, to_host(values), self.schedule.warmup + 1, transition.step + 1)
+            self._keep(self.warmup, to_host(_scalars(values)), self.schedule.warmup + 1, transition.step + 1)
         else:
             self._keep(self.draws, to_host(values), self.schedule.draws, transition.draw)
 
     @staticmethod
-    def _keep(
-        arrays: dict[str, NDArray[np.float64]], values: dict[str, NDArray[np.float64]], length: int, at: int
-    ) -> None:
+    def _keep(arrays: dict[str, Values], values: dict[str, Values], length: int, at: int) -> None:
         for name, value in values.items():
             if name not in arrays:
-                arrays[name] = np.full((*value.shape, length), np.nan)
-            arrays[name][..., at] = value
+                arrays[name] = np.full((*value.shape[:2], length, *value.shape[2:]), np.nan, value.dtype)
+            arrays[name][:, :, at] = value
+
+
+def _scalars(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in values.items() if value.dim() == 2}
 
 
 def _statistics(info: Info) -> dict[str, Tensor]:

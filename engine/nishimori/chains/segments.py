@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nishimori.chains.files import publish
+from nishimori.description.errors import BadInput
 
 SCHEMA = 1
 
@@ -41,3 +42,33 @@ def publish_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, str | in
 
     publish(path, write)
     return content
+
+
+def read_arrays(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
+    """The groups of a file that `publish_arrays` wrote, checked against the digest it carries.
+
+    Raises BadInput for a file that is damaged, of another schema, or holds anything but plain numeric datasets.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("schema") != SCHEMA:
+                raise BadInput(f"{path}: not of schema {SCHEMA}; use the version of nishimori that wrote it")
+            arrays = {name: _datasets(path, group) for name, group in file.items()}
+            expected = file.attrs.get("digest")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error}); restore the file or run this point again") from None
+    if digest(arrays) != expected:
+        raise BadInput(f"{path} does not match the digest it carries; restore the file or run this point again")
+    return arrays
+
+
+def _datasets(path: Path, group: Any) -> dict[str, NDArray[Any]]:
+    if not isinstance(group, h5py.Group):
+        raise BadInput(f"{path}: {group.name} is no group; restore the file or run this point again")
+    found: dict[str, NDArray[Any]] = {}
+    for name in group:
+        values = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "fiub" or values.external:
+            raise BadInput(f"{path}: {name} is no plain numeric dataset; restore the file or run this point again")
+        found[name] = values[()]
+    return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from nishimori.models.layout import Position
-from nishimori.models.posterior import Posterior
+from nishimori.models.target import Target
 
 STARTS = ("teacher", "prior", "both")
 
@@ -54,7 +54,7 @@ class ChainPlan:
         return mixed + list(zip(rest[::2], rest[1::2], strict=False))
 
 
-def initial_position(target: Posterior, plan: ChainPlan, seed: int, point: str) -> Position:
+def initial_position(target: Target, plan: ChainPlan, seed: int, point: str) -> Position:
     """Every chain at its start, in the order of the plan."""
     position = target.layout(len(plan.chains)).empty(target.dtype, target.device)
     for start in sorted(set(plan.starts)):

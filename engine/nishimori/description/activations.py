@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from scipy import special
 
 Array = NDArray[np.float64]
 Elementwise = Callable[[Array], Array]
+TensorFunction = Callable[[Any], Any]
+"""From a torch tensor to a torch tensor; this layer does not know torch."""
 
 _RANGE = 12.0
 _DYADIC_PANELS = 52
@@ -36,24 +39,33 @@ _PROBES = np.array([0.1, 0.7, 1.9, 3.3])
 class Activation:
     """An elementwise nonlinearity phi with its derivative and its Gaussian averages.
 
-    `function` and `derivative` map a float64 array to one of the same shape. Declare `odd=True` when
+    `function` and `derivative` map a float64 array to a new one of the same shape. Declare `odd=True` when
     phi(-x) = -phi(x): the theory of deep networks is proved for odd activations only. `smooth` says that phi
     is twice differentiable, `samplable` that a sampler may use it. The two formulas, functions of the
-    variance, replace quadrature where a closed form is known.
+    variance, replace quadrature where a closed form is known. `torch_function` and `torch_derivative` map a
+    tensor to a new one of its dtype and device: without them an activation of one's own is sampled through
+    the numpy functions, in float64 and on the CPU alone.
 
-    Raises ValueError when `odd` is declared of a function that is not.
+    Raises ValueError when `odd` is declared of a function that is not, and when one torch function comes
+    without the other.
     """
 
-    name: str
     function: Elementwise = field(repr=False)
     derivative: Elementwise = field(repr=False)
+    name: str = "custom"
     odd: bool = False
     smooth: bool = True
     samplable: bool = True
     second_moment_formula: Callable[[float], float] | None = field(default=None, repr=False)
     mean_derivative_formula: Callable[[float], float] | None = field(default=None, repr=False)
+    torch_function: TensorFunction | None = field(default=None, repr=False)
+    torch_derivative: TensorFunction | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if (self.torch_function is None) != (self.torch_derivative is None):
+            raise ValueError(
+                f"activation {self.name!r} has one of torch_function and torch_derivative: give both or neither"
+            )
         if self.odd and not _is_odd(self.function):
             raise ValueError(
                 f"activation {self.name!r} is declared odd but function(-x) differs from -function(x): "
@@ -109,7 +121,7 @@ def activation(name: str) -> Activation:
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(
         f"activation {name!r} is unknown{hint}: choose one of {', '.join(ACTIVATIONS)}, "
-        "or build an Activation(name, function, derivative)"
+        "or build an Activation(function, derivative)"
     )
 
 
@@ -294,51 +306,51 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
         entry.name: entry
         for entry in (
             Activation(
-                "identity",
                 _identity,
                 _identity_derivative,
+                "identity",
                 odd=True,
                 second_moment_formula=_identity_second_moment,
                 mean_derivative_formula=_identity_mean_derivative,
             ),
-            Activation("tanh", _tanh, _tanh_derivative, odd=True),
-            Activation("tanh2", _tanh2, _tanh2_derivative, odd=True),
+            Activation(_tanh, _tanh_derivative, "tanh", odd=True),
+            Activation(_tanh2, _tanh2_derivative, "tanh2", odd=True),
             Activation(
-                "erf",
                 _erf,
                 _erf_derivative,
+                "erf",
                 odd=True,
                 second_moment_formula=_erf_second_moment,
                 mean_derivative_formula=_erf_mean_derivative,
             ),
             Activation(
-                "erf_sqrt2",
                 _erf_sqrt2,
                 _erf_sqrt2_derivative,
+                "erf_sqrt2",
                 odd=True,
                 second_moment_formula=_erf_sqrt2_second_moment,
                 mean_derivative_formula=_erf_sqrt2_mean_derivative,
             ),
             Activation(
-                "sin",
                 _sin,
                 _sin_derivative,
+                "sin",
                 odd=True,
                 second_moment_formula=_sin_second_moment,
                 mean_derivative_formula=_sin_mean_derivative,
             ),
             Activation(
-                "relu",
                 _relu,
                 _relu_derivative,
+                "relu",
                 smooth=False,
                 second_moment_formula=_relu_second_moment,
                 mean_derivative_formula=_relu_mean_derivative,
             ),
             Activation(
-                "sign",
                 _sign,
                 _sign_derivative,
+                "sign",
                 odd=True,
                 smooth=False,
                 samplable=False,

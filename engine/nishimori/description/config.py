@@ -9,6 +9,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
+SamplerKind = Literal["auto", "hmc", "mala", "pcn", "underdamped_langevin", "mclmc", "replica_exchange"]
 ActivationName = Literal["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu"]
 
 
@@ -30,7 +31,7 @@ class NetworkSection(_Section, frozen=True, kw_only=True):
     depth: NonNegative | None = None
     width_ratios: Positive | tuple[Positive, ...] | None = None
     activation: ActivationName = "tanh"
-    readout: Literal["gaussian"] = "gaussian"
+    readout: Literal["gaussian", "fixed"] = "gaussian"
 
 
 class ChannelSection(_Section, frozen=True, kw_only=True):
@@ -53,22 +54,29 @@ class DataSection(_Section, frozen=True, kw_only=True):
 
 
 class SamplerSection(_Section, frozen=True, kw_only=True):
-    """HMC. `chains` counts chains per start; what is left out of step_size, num_steps, path_length is calibrated."""
+    """`kind = "auto"` chooses target and integrator of HMC by a short calibration; `integrator` and `target` then
+    narrow the choice. `chains` counts chains per start; what is left out of step_size, num_steps and path_length is
+    calibrated. Which other keys a kind takes, with their defaults: `sampler_defaults`."""
 
-    kind: Literal["hmc"] = "hmc"
-    integrator: Literal["leapfrog", "rotation"] = "leapfrog"
+    kind: SamplerKind = "auto"
+    integrator: Literal["leapfrog", "rotation", "minimum_norm", "fourth_order"] | None = None
+    target: Literal["plain", "collapsed"] | None = None
     chains: Count = 2
     start: Literal["teacher", "prior", "both"] = "both"
     step_size: Positive | None = None
     num_steps: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     path_length: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
-    target_acceptance: Fraction = 0.8
-    jitter: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
+    target_acceptance: Fraction | None = None
+    jitter: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
+    friction: Positive | None = None
+    adjusted: bool | None = None
+    inverse_temperatures: tuple[Annotated[float, msgspec.Meta(gt=0, le=1)], ...] | None = None
     calibration_chains: Count = 4
 
 
 class RunSection(_Section, frozen=True, kw_only=True):
-    """`warmup` transitions, then `draws` kept ones, `thin` transitions apart."""
+    """`warmup` transitions, then `draws` kept ones, `thin` transitions apart; `keep = "position"` also keeps every
+    drawn position, which prediction at new inputs needs."""
 
     warmup: NonNegative = 50
     draws: Count = 200
@@ -76,6 +84,7 @@ class RunSection(_Section, frozen=True, kw_only=True):
     seed: NonNegative = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "fp64"] = "fp32"
+    keep: Literal["observables", "position"] = "observables"
 
 
 class Config(_Section, frozen=True, kw_only=True):
@@ -92,3 +101,29 @@ class Config(_Section, frozen=True, kw_only=True):
 def to_plain(config: Config) -> dict[str, Any]:
     """Every key with its value, defaults included, as JSON-ready dicts and lists."""
     return msgspec.to_builtins(config)
+
+
+_STEPS = {"step_size": None, "num_steps": None, "path_length": None}
+_HMC = {"integrator": "leapfrog", "target": "plain", **_STEPS, "target_acceptance": 0.8, "jitter": 0.2}
+_SAMPLER_KEYS: dict[str, dict[str, Any]] = {
+    "auto": {"integrator": None, "target": None, "target_acceptance": 0.8, "jitter": 0.2},
+    "hmc": _HMC,
+    "mala": {"target": "plain", "step_size": None, "target_acceptance": 0.574},
+    "pcn": {"target": "plain", "step_size": None, "target_acceptance": 0.3},
+    "underdamped_langevin": {
+        "integrator": "leapfrog",
+        "target": "plain",
+        **_STEPS,
+        "friction": None,
+        "adjusted": True,
+        "target_acceptance": 0.98,
+    },
+    "mclmc": {"target": "plain", **_STEPS, "adjusted": True, "jitter": 0.2, "target_acceptance": 0.9},
+    "replica_exchange": {**_HMC, "inverse_temperatures": None},
+}
+
+
+def sampler_defaults(kind: str) -> dict[str, Any]:
+    """The keys of [sampler] that a kind takes beyond kind, chains, start and calibration_chains, with their defaults;
+    None is what calibration, or the sampler itself, chooses."""
+    return dict(_SAMPLER_KEYS[kind])

@@ -9,16 +9,35 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from nishimori.description.config import Config, to_plain
+from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 
 IDENTITY_DIGITS = 12
+OPTIONAL_SAMPLER_KEYS = (
+    "integrator",
+    "target",
+    "step_size",
+    "num_steps",
+    "path_length",
+    "target_acceptance",
+    "jitter",
+    "friction",
+    "adjusted",
+    "inverse_temperatures",
+)
 NOT_IDENTITY = {"run": ("device",)}
 """Keys that say how, not what: they change neither a point's identity nor its random numbers."""
+
+ADDED_SINCE = {
+    "sampler": {"target": (None, "plain"), "friction": (None,), "adjusted": (None,), "inverse_temperatures": (None,)},
+    "run": {"keep": ("observables",)},
+}
+"""Keys younger than the first run directories, with the values that mean what went without saying: left out of the
+identity there, so that an old experiment keeps its identity, its random numbers and its results."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,10 @@ def identity(config: Config) -> str:
     for section, keys in NOT_IDENTITY.items():
         for key in keys:
             plain[section].pop(key)
+    for section, keys in ADDED_SINCE.items():
+        for key, unsaid in keys.items():
+            if plain[section][key] in unsaid:
+                plain[section].pop(key)
     return digest(plain)[:IDENTITY_DIGITS]
 
 
@@ -105,8 +128,8 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = _validate(document)
-    _resolve_sizes(config)
+    config = _with_sampler_defaults(_validate(document))
+    _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
 
@@ -155,15 +178,48 @@ def _field_type(struct: Any, name: str) -> Any:
 
 def _known_values(dotted: str) -> list[str]:
     section, _, key = dotted.partition(".")
-    return [str(value) for value in getattr(_field_type(_schema_type(section), key), "__args__", ())]
+    return [str(value) for value in _choices(_field_type(_schema_type(section), key))]
 
 
-def _resolve_sizes(config: Config) -> None:
+def _choices(annotation: Any) -> Iterator[Any]:
+    """The values of a Literal, also of one in a union with None."""
+    for argument in get_args(annotation):
+        if get_args(argument):
+            yield from _choices(argument)
+        elif argument is not type(None):
+            yield argument
+
+
+def _with_sampler_defaults(config: Config) -> Config:
+    """What the sampler's kind leaves unsaid, said. Raises BadInput for a key that this kind does not take."""
+    section, defaults = config.sampler, sampler_defaults(config.sampler.kind)
+    for key in OPTIONAL_SAMPLER_KEYS:
+        if key not in defaults and getattr(section, key) is not None:
+            raise BadInput(
+                f'sampler.{key} does not go with sampler.kind = "{section.kind}"; remove it, or set sampler.kind to '
+                f"one of {', '.join(kind for kind in known_kinds() if key in sampler_defaults(kind))}"
+            )
+    unsaid = {key: value for key, value in defaults.items() if getattr(section, key) is None and value is not None}
+    return msgspec.structs.replace(config, sampler=msgspec.structs.replace(section, **unsaid))
+
+
+def known_kinds() -> list[str]:
+    """The kinds of sampler an experiment can name."""
+    return _known_values("sampler.kind")
+
+
+def _require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
+    fixed, linear = config.network.readout == "fixed", not network_sizes(config)
+    if fixed and linear:
+        raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')
+    if sampler.target == "collapsed" and (fixed or linear):
+        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
+        raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
 
 
 def network_sizes(config: Config) -> tuple[int, ...]:

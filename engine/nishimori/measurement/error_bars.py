@@ -51,6 +51,12 @@ def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance:
     return Estimate(ratio, error, float(monte_carlo_variance.sum()) / (count * scale) ** 2)
 
 
+def posterior_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
+    """Mean over the instances as given, with no disorder to average over: the error is the Monte Carlo error alone."""
+    variance = float(monte_carlo_variance.sum()) / len(values) ** 2
+    return Estimate(float(values.mean()), math.sqrt(variance), variance)
+
+
 def standard_error_of(values: Values) -> float:
     """Standard error of the mean over instances of `values` [instances]; NaN for one instance."""
     return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nishimori.measurement.overlaps import effective_weights, layer_norms, mean_product, pair_mean_product
-from nishimori.models.layout import chain_dot
+from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.samplers.base import State
 
@@ -18,10 +18,10 @@ MIXING_OBSERVABLES = ("training_energy", "gibbs_error", "function_overlap", "ove
 @dataclass(frozen=True, eq=False)
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
-    F on the test inputs, [instances, chains, test_samples]; all float64."""
+    F on the test inputs, [instances, chains, test_samples], where there are some; all float64."""
 
     values: dict[str, Tensor]
-    test_predictions: Tensor
+    test_predictions: Tensor | None = None
 
 
 class MatchedTeacherObservables:
@@ -33,13 +33,13 @@ class MatchedTeacherObservables:
     function_overlap  mean F F* on the test inputs
     overlap           v . v* / input_dim of effective linear weights; divide by the mean of |v*|^2 / input_dim
     layer_norm_l      |W_l|^2 / (d_l d_{l-1})
-    virial            theta . grad U / number of parameters; its posterior mean is 1 for every data set
+    virial            theta . grad U / number of sampled parameters; its posterior mean is 1 for every data set
     replica_overlap, replica_function_overlap, bayes_error
                       v^A . v^B / input_dim, mean F_A F_B, mean (F* - F_A)(F* - F_B) for each pair (A, B)
     """
 
     def __init__(self, posterior: Posterior, pairs: Sequence[tuple[int, int]]) -> None:
-        teacher, device = posterior.problem.teacher, posterior.device
+        teacher, device = posterior.problem.known_teacher(), posterior.device
         self.posterior, self.pairs = posterior, list(pairs)
         self.input_dim = posterior.problem.network.input_dim
         self.labels = posterior.problem.labels.to(device).unsqueeze(1)
@@ -49,27 +49,37 @@ class MatchedTeacherObservables:
         self.squared_norm = mean_product(self.weights, self.weights).squeeze(1)
         """|v*|^2 / input_dim, [instances]."""
 
-    def __call__(self, state: State) -> Observation:
-        train = self.posterior.latent(state.position, "train").double()
-        test = self.posterior.latent(state.position, "test").double()
-        weights = effective_weights(state.position)
+    def __call__(self, state: State, weights: Position | None = None) -> Observation:
+        """`weights` are all weights of the network; by default the sampled position is."""
+        weights = state.position if weights is None else weights
+        train = self.posterior.latent(weights, "train").double()
+        test = self.posterior.latent(weights, "test").double()
+        vectors = effective_weights(weights)
         train_error, test_error = train - self.latent, test - self.test_latent
         values = {
             "training_energy": (self.labels - train).square().mean(-1),
             "train_mmse": train_error.square().mean(-1) / 2,
             "gibbs_error": test_error.square().mean(-1),
             "function_overlap": mean_product(test, self.test_latent),
-            "overlap": mean_product(weights, self.weights),
-            **layer_norms(state.position),
-            "virial": chain_dot(state.position, state.gradient) / self.posterior.num_parameters,
+            "overlap": mean_product(vectors, self.weights),
+            **layer_norms(weights),
+            **virial(state),
         }
         if self.pairs:
-            values["replica_overlap"] = pair_mean_product(weights, self.pairs)
+            values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
             values["bayes_error"] = pair_mean_product(test_error, self.pairs)
         return Observation(values, test)
 
-    def mixing(self, state: State) -> Tensor:
+    def mixing(self, state: State, weights: Position | None = None) -> Tensor:
         """The mixing observables, [observables, instances, chains]."""
-        values = self(state).values
+        values = self(state, weights).values
         return torch.stack([values[name] for name in MIXING_OBSERVABLES])
+
+
+def virial(state: State) -> dict[str, Tensor]:
+    """theta . grad U / number of parameters, whose mean is 1 for every density that decays; absent where the sampler
+    needs no gradient."""
+    if state.gradient is None:
+        return {}
+    return {"virial": chain_dot(state.position, state.gradient) / state.position.layout.num_parameters}

@@ -12,10 +12,14 @@ from nishimori.models.layout import Position
 def effective_weights(weights: Position) -> Tensor:
     """v = W_1^T ... W_L^T a / sqrt(d_1 ... d_L), [instances, chains, input_dim]; E|v|^2 / input_dim = 1.
 
-    For the identity activation F(x) = v . x / sqrt(input_dim) exactly.
+    Where the last block is a matrix, the readout is fixed: a = (1, ..., 1). For the identity activation
+    F(x) = v . x / sqrt(input_dim) exactly.
     """
-    vector = weights.blocks[-1].unsqueeze(-2)
-    for layer in reversed(weights.blocks[:-1]):
+    *layers, last = weights.blocks
+    if last.dim() == 4:
+        layers, last = [*layers, last], last.new_ones(last.shape[:-1])
+    vector = last.unsqueeze(-2)
+    for layer in reversed(layers):
         vector = vector @ layer / math.sqrt(layer.shape[-2])
     return vector.squeeze(-2).double()
 
@@ -32,7 +36,8 @@ def pair_mean_product(values: Tensor, pairs: Sequence[tuple[int, int]]) -> Tenso
 
 
 def layer_norms(weights: Position) -> dict[str, Tensor]:
-    """|W_l|^2 / (d_l d_{l-1}) and |a|^2 / d_L as `layer_norm_1`, ..., each [instances, chains]; the prior mean is 1."""
+    """|W_l|^2 / (d_l d_{l-1}) and, where it is sampled, |a|^2 / d_L as `layer_norm_1`, ..., each [instances, chains];
+    the prior mean is 1."""
     return {
         f"layer_norm_{number}": block.double().square().flatten(2).mean(-1)
         for number, block in enumerate(weights.blocks, start=1)

@@ -5,7 +5,7 @@ that are independent given the data is not. The draws are split into consecutive
 a time (the jackknife) gives the Monte Carlo variance of any such product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -49,6 +49,17 @@ class PredictionMeans:
     def to_host(self) -> dict[str, NDArray[np.float64]]:
         """The sums and counts as host arrays, to be written to a file."""
         return {"test_prediction_sum": self._sums().cpu().numpy(), "count": self.counts.numpy()}
+
+    @classmethod
+    def from_host(
+        cls, draws: int, arrays: Mapping[str, NDArray[np.float64]], device: torch.device | str = "cpu"
+    ) -> "PredictionMeans":
+        """What `to_host` wrote."""
+        means = cls(draws)
+        if arrays:
+            means.counts = torch.as_tensor(arrays["count"], device="cpu")
+            means.sums = torch.as_tensor(arrays["test_prediction_sum"], device=device)
+        return means
 
     def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).

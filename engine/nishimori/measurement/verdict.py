@@ -30,12 +30,14 @@ class Verdict:
 @dataclass(frozen=True)
 class Behaviour:
     """How the chains behaved: `divergent_fraction` of measured transitions, `stuck` (instance, chain) places,
-    `decay_time` of the overlap with the teacher in transitions, and the warm-up it is compared with."""
+    `decay_time` of the overlap with the teacher in transitions (0 without a teacher), the warm-up it is compared with,
+    and the `alarms` of calibration."""
 
     divergent_fraction: float
     stuck: Sequence[tuple[int, int]]
     decay_time: float
     warmup: int
+    alarms: tuple[str, ...] = ()
 
 
 def judge(
@@ -93,7 +95,7 @@ def _convergence_failures(convergences: Mapping[str, Convergence]) -> list[str]:
 
 
 def _behaviour_failures(behaviour: Behaviour) -> list[str]:
-    failures = []
+    failures = [f"calibration: {alarm}" for alarm in behaviour.alarms]
     if behaviour.stuck:
         instance, chain = behaviour.stuck[0]
         failures.append(

@@ -6,7 +6,6 @@ buffer. Elementwise updates see the buffer, matrix products the blocks. At the e
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -102,8 +101,3 @@ def select(accepted: Tensor, proposed: Position, current: Position) -> Position:
         mask = accepted.view(*accepted.shape, *[1] * (out.dim() - 2))
         torch.where(mask, new, old, out=out)
     return chosen
-
-
-def network_layout(instances: int, chains: int, layer_shapes: Sequence[tuple[int, int]], readout: int) -> Layout:
-    """Order W_1, ..., W_L, a."""
-    return Layout(instances, chains, (*[tuple(shape) for shape in layer_shapes], (readout,)))

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.device import resolve_device, resolve_precision
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
@@ -14,8 +15,10 @@ class Posterior:
     """U(theta) = sum_mu (y_mu - F(x_mu))^2 / (2 noise_variance) + |theta|^2 / 2, for every chain of every instance.
 
     `precision` is "fp32" or "fp64" (of positions, forces and products; energies are summed in float64), `device`
-    "auto" (CUDA if there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a.
-    Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    "auto" (CUDA if there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last
+    one absent where the readout is fixed. Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+
+    Raises ValueError for an unknown precision or device, and for an activation that cannot run on the device.
     """
 
     gaussian_prior = True
@@ -26,8 +29,21 @@ class Posterior:
         self.device = resolve_device(device)
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
+        self._activation = activation_kernel(problem.network.activation, self.device)
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
+
+    @property
+    def posterior(self) -> "Posterior":
+        """Itself: the posterior of all weights that this target samples."""
+        return self
+
+    def complete(
+        self, position: Position, randomness: Randomness, step: int, stream: Stream = Stream.READOUT
+    ) -> Position:
+        """All weights of the network: the position itself, nothing is drawn."""
+        del randomness, step, stream
+        return position
 
     def _place(self, values: Tensor) -> Tensor:
         return values.to(device=self.device, dtype=self.dtype)
@@ -35,23 +51,21 @@ class Posterior:
     def layout(self, chains: int) -> Layout:
         return self.problem.layout(chains)
 
-    def _network(self, inputs: str, chains: int) -> BatchedNetwork:
+    def network(self, inputs: str, chains: int) -> BatchedNetwork:
         """The buffers for `chains` chains on the "train" or "test" inputs, made at first use."""
         if (inputs, chains) not in self._networks:
-            problem = self.problem
-            rows = problem.inputs if inputs == "train" else problem.teacher.test_inputs
             shared = next((net.inputs for (name, _), net in self._networks.items() if name == inputs), None)
             self._networks[inputs, chains] = BatchedNetwork(
-                self._place(rows) if shared is None else shared,
-                problem.network.widths,
-                problem.network.activation.name,
+                self._place(self.problem.rows(inputs)) if shared is None else shared,
+                self.problem.network.widths,
+                self._activation,
                 chains,
             )
         return self._networks[inputs, chains]
 
     def latent(self, position: Position, inputs: str = "train") -> Tensor:
         """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
-        return self._network(inputs, position.layout.chains).forward(position.blocks)
+        return self.network(inputs, position.layout.chains).forward(position.blocks)
 
     def _energy(self, residual: Tensor, position: Position) -> Tensor:
         misfit = residual.double().square().sum(-1) / (2 * self.problem.channel.noise_variance)
@@ -71,7 +85,7 @@ class Posterior:
         return self._energy(residual, position), gradient
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
-        network = self._network("train", position.layout.chains)
+        network = self.network("train", position.layout.chains)
         residual = network.forward(position.blocks) - self._labels
         gradient = position.empty_like() if out is None else out
         force = residual / self.problem.channel.noise_variance
@@ -82,6 +96,7 @@ class Posterior:
         """Chains at the teacher ("teacher") or at independent prior draws ("prior").
 
         `chains` is a count or the identities wanted; a prior start depends on (seed, point, instance, chain).
+        Raises ValueError for another start, and for "teacher" where the problem has none.
         """
         identities = tuple(range(chains)) if isinstance(chains, int) else chains
         position = self.layout(len(identities)).empty(self.dtype, self.device)
@@ -90,6 +105,7 @@ class Posterior:
             return randomness.fill_normals(position, Stream.PRIOR_START, 0)
         if start != "teacher":
             raise ValueError(f'start must be "teacher" or "prior", got {start!r}')
-        for block, teacher in zip(position.blocks, self.problem.teacher.weights.blocks, strict=True):
-            block.copy_(self._place(teacher).expand_as(block))
+        teacher = self.problem.known_teacher()
+        for block, weights in zip(position.blocks, teacher.weights.blocks, strict=True):
+            block.copy_(self._place(weights).expand_as(block))
         return position

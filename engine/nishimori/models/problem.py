@@ -4,15 +4,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from nishimori.description import ACTIVATIONS, GaussianChannel, Network
-from nishimori.models.layout import Layout, Position, network_layout
-from nishimori_kernels.energy.activations import ACTIVATION_KERNELS
+from nishimori.description import GaussianChannel, Network
+from nishimori.models.activation_kernel import activation_kernel, require_samplable
+from nishimori.models.layout import Layout, Position
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,20 +33,48 @@ class Teacher:
     test_latent: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Problem:
     """Data sets of some instances and the model that explains them.
 
-    `inputs` [instances, samples, input_dim] and `labels` [instances, samples] are float64; `instances` are the
-    identities that address random numbers (0, 1, ... or a choice of them).
+    Data of one's own: `inputs` [samples, input_dim] or [instances, samples, input_dim], `labels` [samples] or
+    [instances, samples], `test_inputs` [rows, input_dim] (the same for all instances), [instances, rows, input_dim] or
+    None, as numpy arrays or tensors; kept as float64 copies on the CPU, with the axis of instances. `instances` are
+    the identities that address random numbers (default 0, 1, ...). `teacher` is None unless one drew the labels.
+
+    Raises ValueError, naming the argument, for other shapes, values that are not finite numbers, identities that are
+    not one an instance, or an activation that cannot be sampled.
     """
 
     network: Network
     channel: GaussianChannel
     inputs: Tensor
     labels: Tensor
-    teacher: Teacher
+    test_inputs: Tensor | None
+    teacher: Teacher | None
     instances: tuple[int, ...]
+
+    def __init__(
+        self,
+        network: Network,
+        channel: GaussianChannel,
+        inputs: ArrayLike | Tensor,
+        labels: ArrayLike | Tensor,
+        *,
+        test_inputs: ArrayLike | Tensor | None = None,
+        teacher: Teacher | None = None,
+        instances: Sequence[int] | None = None,
+    ) -> None:
+        require_samplable(network.activation)
+        rows = _rows("inputs", inputs, network.input_dim)
+        assign = object.__setattr__
+        assign(self, "network", network)
+        assign(self, "channel", channel)
+        assign(self, "inputs", rows)
+        assign(self, "labels", _labels(labels, rows))
+        assign(self, "test_inputs", _test_inputs(test_inputs, rows))
+        assign(self, "teacher", teacher)
+        assign(self, "instances", _identities(instances, len(rows)))
 
     @property
     def samples(self) -> int:
@@ -51,10 +83,24 @@ class Problem:
     def layout(self, chains: int) -> Layout:
         return layout_of(self.network, len(self.instances), chains)
 
+    def known_teacher(self) -> Teacher:
+        """The teacher; ValueError where the problem has none."""
+        if self.teacher is None:
+            raise ValueError("this problem has data and no teacher; start='prior', or draw it with matched_teacher")
+        return self.teacher
+
+    def rows(self, name: str) -> Tensor:
+        """The "train" or "test" inputs, [instances, rows, input_dim]; ValueError where there are none."""
+        if name not in ("train", "test"):
+            raise ValueError(f'there are no {name!r} inputs; ask for "train" or "test"')
+        found = self.inputs if name == "train" else self.test_inputs
+        if found is None:
+            raise ValueError("this problem has no test inputs; give them as Problem(..., test_inputs=...)")
+        return found
+
 
 def layout_of(network: Network, instances: int, chains: int) -> Layout:
-    readout = network.widths[-1] if network.widths else network.input_dim
-    return network_layout(instances, chains, network.layer_shapes, readout)
+    return Layout(instances, chains, network.block_shapes)
 
 
 def matched_teacher(
@@ -68,19 +114,17 @@ def matched_teacher(
 ) -> Problem:
     """Draw teachers from the prior, Gaussian inputs, noisy labels and a test set.
 
-    Law: weights, inputs iid N(0, 1); y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5).
-    `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity) alone, and
-    a larger `samples` or `test_samples` extends the rows of a smaller one.
+    Law: weights, inputs iid N(0, 1); y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5); a fixed
+    readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
+    alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
 
     Raises ValueError where a size is below one or the activation cannot be sampled.
     """
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)
-    if len(set(identities)) < len(identities):
-        raise ValueError("instances name one teacher twice; give each identity once")
-    require_samplable(network)
-    draw = _Draw(random_key(seed, point), identities)
-    weights = layout_of(network, len(identities), 1).empty(torch.float64, torch.device("cpu"))
+    require_samplable(network.activation)
+    draw = _Draw(random_key(seed, point), _identities(identities, len(identities)))
+    weights = layout_of(network, len(identities), 1).empty(torch.float64, CPU)
     for block, first in zip(weights.blocks, weights.layout.first_elements, strict=True):
         fill_normals(block, draw.key, Stream.TEACHER, 0, identities, (0,), first_element=first)
     inputs = draw.rows(Stream.TRAIN_INPUTS, samples, network.input_dim)
@@ -89,7 +133,7 @@ def matched_teacher(
     noise = draw.rows(Stream.TRAIN_NOISE, samples, 1).squeeze(-1)
     labels = latent + math.sqrt(channel.noise_variance) * noise
     teacher = Teacher(weights, latent, test_inputs, _latent(network, weights, test_inputs))
-    return Problem(network, channel, inputs, labels, teacher, identities)
+    return Problem(network, channel, inputs, labels, test_inputs=test_inputs, teacher=teacher, instances=identities)
 
 
 @dataclass(frozen=True)
@@ -104,7 +148,7 @@ class _Draw:
 
 
 def _latent(network: Network, weights: Position, inputs: Tensor) -> Tensor:
-    batched = BatchedNetwork(inputs, network.widths, network.activation.name, chains=1)
+    batched = BatchedNetwork(inputs, network.widths, activation_kernel(network.activation, CPU), chains=1)
     return batched.forward(weights.blocks).squeeze(1).clone()
 
 
@@ -114,10 +158,58 @@ def _require_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}; ask for one or more")
 
 
-def require_samplable(network: Network) -> None:
-    """ValueError unless the network's activation is a registered one that has a sampling kernel."""
-    name = network.activation.name
-    if name not in ACTIVATION_KERNELS:
-        raise ValueError(f"activation {name!r} cannot be sampled; use one of {', '.join(sorted(ACTIVATION_KERNELS))}")
-    if network.activation != ACTIVATIONS[name]:
-        raise ValueError(f"this activation is not the {name!r} that has a sampling kernel; give it another name")
+def _identities(instances: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    identities = tuple(range(count)) if instances is None else tuple(instances)
+    if len(identities) != count:
+        raise ValueError(f"instances name {len(identities)} for {count} data sets; give one identity each")
+    if len(set(identities)) < count:
+        raise ValueError("instances name one teacher twice; give each identity once")
+    return identities
+
+
+def _numbers(name: str, values: ArrayLike | Tensor) -> Tensor:
+    """A float64 copy on the CPU."""
+    try:
+        if isinstance(values, Tensor):
+            numbers = values.detach().to(CPU, torch.float64, copy=True)
+        else:
+            numbers = torch.from_numpy(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of real numbers; give a numpy array or a tensor") from None
+    if not bool(torch.isfinite(numbers).all()):
+        raise ValueError(f"{name} hold NaN or infinity; give finite numbers, or leave those rows out")
+    return numbers
+
+
+def _rows(name: str, values: ArrayLike | Tensor, input_dim: int) -> Tensor:
+    rows = _numbers(name, values)
+    shape = tuple(rows.shape)
+    rows = rows.unsqueeze(0) if rows.dim() == 2 else rows
+    if rows.dim() != 3 or rows.shape[-1] != input_dim or not rows.numel():
+        raise ValueError(
+            f"{name} must be [samples, {input_dim}] or [instances, samples, {input_dim}] for this network, got shape "
+            f"{list(shape)}; reshape them or change input_dim"
+        )
+    return rows
+
+
+def _labels(values: ArrayLike | Tensor, rows: Tensor) -> Tensor:
+    labels = _numbers("labels", values)
+    shape = tuple(labels.shape)
+    labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
+    if labels.shape != rows.shape[:2]:
+        raise ValueError(
+            f"labels must be {list(rows.shape[:2])}, one a row of inputs ([samples] alone for one instance), got shape "
+            f"{list(shape)}; give one real number a row"
+        )
+    return labels
+
+
+def _test_inputs(values: ArrayLike | Tensor | None, rows: Tensor) -> Tensor | None:
+    if values is None:
+        return None
+    instances, _, input_dim = rows.shape
+    test = _rows("test_inputs", values, input_dim)
+    if len(test) not in (1, instances):
+        raise ValueError(f"test_inputs are for {len(test)} instances and inputs for {instances}; make them the same")
+    return test.expand(instances, -1, -1)

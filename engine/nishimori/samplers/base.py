@@ -16,12 +16,12 @@ DIVERGENCE_THRESHOLD = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What the next step needs: a position, its energy [instances, chains] (float64) and gradient; the momentum where
-    the sampler keeps one from step to step."""
+    """What the next step needs: a position, its energy [instances, chains] (float64) and gradient (None where the
+    sampler uses none); the momentum where the sampler keeps one from step to step."""
 
     position: Position
     energy: Tensor
-    gradient: Position
+    gradient: Position | None
     momentum: Position | None = None
 
 
@@ -78,7 +78,8 @@ class Sampler(Protocol):
     `kernel` fills in the step size ([instances], [instances, chains] or [blocks, instances, chains or 1], float64) and
     the number of steps: integrator steps a transition, or steps in which a momentum is forgotten. `layer_scales`
     asks for a scale of the step size for every layer. Kernels of a sampler that leaves `num_steps` open also have a
-    `trajectory` (see `HMCKernel.trajectory`), which calibration follows.
+    `trajectory` (see `HMCKernel.trajectory`), which calibration follows. Calibration stops at `largest_step_size`: where the
+    acceptance stays high at any step, a longer one would turn back.
     """
 
     @property
@@ -95,6 +96,9 @@ class Sampler(Protocol):
 
     @property
     def layer_scales(self) -> bool: ...
+
+    @property
+    def largest_step_size(self) -> float: ...
 
     def kernel(
         self,
@@ -122,11 +126,25 @@ def divergent(energy_error: Tensor) -> Tensor:
 
 def choose(accepted: Tensor, proposed: State, current: State) -> State:
     """`proposed` where `accepted` [instances, chains] holds, else `current`, in everything but the momentum."""
-    return State(
-        select(accepted, proposed.position, current.position),
-        torch.where(accepted, proposed.energy, current.energy),
-        select(accepted, proposed.gradient, current.gradient),
-    )
+    gradient = None
+    if proposed.gradient is not None and current.gradient is not None:
+        gradient = select(accepted, proposed.gradient, current.gradient)
+    position = select(accepted, proposed.position, current.position)
+    return State(position, torch.where(accepted, proposed.energy, current.energy), gradient)
+
+
+def gradient_of(state: State) -> Position:
+    """The gradient in a state. Raises ValueError where the sampler that made it uses none."""
+    if state.gradient is None:
+        raise ValueError("the state holds no gradient; make it with `init` of the kernel that steps it")
+    return state.gradient
+
+
+def momentum_of(state: State) -> Position:
+    """The momentum in a state. Raises ValueError where the sampler that made it keeps none."""
+    if state.momentum is None:
+        raise ValueError("the state holds no momentum; make it with `init` of the kernel that steps it")
+    return state.momentum
 
 
 def require_positive(**values: float | None) -> None:

@@ -13,28 +13,14 @@ from torch import Tensor
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import (
-    Info,
-    State,
-    Streams,
-    choose,
-    divergent,
-    metropolis,
-    require_fraction,
-    require_positive,
-    require_whole,
-)
+from nishimori.samplers.base import Info, State, Streams, choose, divergent, gradient_of, metropolis
 from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
+from nishimori.samplers.trajectories import hamiltonian_trajectory, jittered, require_choices
 
 
 @dataclass(frozen=True, eq=False)
 class HMCKernel:
-    """HMC with everything fixed: `step_size` (see `Sampler.kernel`) and one number of steps, jittered.
-
-    The number of steps is uniform on the integers within r of num_steps, r = jitter * num_steps rounded and at least
-    one where jitter is not zero (never fewer than one step), and the same for all chains of a transition: trajectories
-    of one length could be periodic.
-    """
+    """HMC with everything fixed: `step_size` (see `Sampler.kernel`) and one number of steps, `jittered`."""
 
     target: Target
     splitting: Splitting
@@ -49,10 +35,10 @@ class HMCKernel:
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         """One transition; `step` addresses its random numbers."""
-        momentum = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
+        momentum = self._momentum(state, step)
         before = state.energy + chain_dot(momentum, momentum) / 2
-        position, gradient = state.position.clone(), state.gradient.clone()
-        count = self._jittered(step)
+        position, gradient = state.position.clone(), gradient_of(state).clone()
+        count = jittered(self.num_steps, self.jitter, self.randomness, self.streams.jitter, step)
         energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, count)
         error = energy + chain_dot(momentum, momentum) / 2 - before
         uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
@@ -65,20 +51,11 @@ class HMCKernel:
 
         The momentum is that of transition `step`; a state is overwritten by the next one.
         """
-        momentum = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
-        before = state.energy + chain_dot(momentum, momentum) / 2
-        position, gradient = state.position.clone(), state.gradient.clone()
-        for _ in range(longest):
-            energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, 1)
-            yield State(position, energy, gradient), energy + chain_dot(momentum, momentum) / 2 - before
+        momentum = self._momentum(state, step)
+        return hamiltonian_trajectory(self.target, self.splitting, state, momentum, self.step_size, longest)
 
-    def _jittered(self, step: int) -> int:
-        if self.jitter == 0:
-            return self.num_steps
-        reach = max(1, round(self.num_steps * self.jitter))
-        low = max(1, self.num_steps - reach)
-        choices = self.num_steps + reach - low + 1
-        return low + int(choices * self.randomness.shared_uniform(self.streams.jitter, step))
+    def _momentum(self, state: State, step: int) -> Position:
+        return self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
 
 
 @dataclass(frozen=True)
@@ -103,17 +80,15 @@ class HMC:
         if self.integrator not in INTEGRATORS:
             known = ", ".join(INTEGRATORS)
             raise ValueError(f"integrator {self.integrator!r} is not known; use one of {known}")
-        require_positive(step_size=self.step_size, num_steps=self.num_steps, path_length=self.path_length)
-        require_whole(num_steps=self.num_steps)
-        if self.num_steps is not None and self.path_length is not None:
-            raise ValueError("num_steps and path_length were both given; give one of them")
-        require_fraction(target_acceptance=self.target_acceptance)
-        if not 0 <= self.jitter < 1:
-            raise ValueError(f"jitter must lie in [0, 1), got {self.jitter}; try 0.2")
+        require_choices(self.step_size, self.num_steps, self.path_length, self.target_acceptance, self.jitter)
 
     @property
     def splitting(self) -> Splitting:
         return INTEGRATORS[self.integrator]
+
+    @property
+    def largest_step_size(self) -> float:
+        return self.splitting.largest_step_size
 
     def kernel(
         self,

@@ -10,14 +10,17 @@ if TYPE_CHECKING:
 
 
 class System(Protocol):
-    """`parameters` name a point, `run_point` samples it, publishes its files and returns its summary, `predict` gives
-    its theory by the names of the estimates, `predict_at` the same between points.
+    """`parameters` name a point, `require_runnable` raises BadInput for what the schema cannot see, `run_point` samples
+    the point, publishes its files and returns its summary, `predict` gives its theory by the names of the estimates,
+    `predict_at` the same between points.
 
-    Importing a system never imports torch; only `run_point` does. Predictions raise ValueError, with a sentence, where
-    there is no theory.
+    Importing a system never imports torch; only `require_runnable` and `run_point` do. Predictions raise ValueError,
+    with a sentence, where there is no theory.
     """
 
     def parameters(self, config: Config) -> dict[str, Any]: ...
+
+    def require_runnable(self, config: Config) -> None: ...
 
     def predict(self, config: Config) -> dict[str, Any]: ...
 

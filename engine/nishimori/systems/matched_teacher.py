@@ -5,30 +5,27 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from nishimori import theory
 from nishimori.comparison.align import z_scores
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import GaussianChannel, Network
+from nishimori.description.build import network_of
 from nishimori.description.config import Config, to_plain
-from nishimori.description.experiment import identity, network_sizes, sample_count
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import identity, sample_count
 
 if TYPE_CHECKING:
+    from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.writers import PointWriter
     from nishimori.models.problem import Problem
-    from nishimori.samplers.hmc import HMC
+    from nishimori.samplers.base import Sampler
     from nishimori.sampling import Run
+    from nishimori.sampling.auto import NetworkTarget
 
 DIGESTED = ("draws", "statistics", "moments")
 """With the final state, what a summary's digest covers: nothing that depends on how the run was cut into files."""
-
-
-def network_of(config: Config) -> Network:
-    section = config.network
-    return Network(section.input_dim, network_sizes(config), section.activation, section.readout)
-
-
-def channel_of(config: Config) -> GaussianChannel:
-    return GaussianChannel(config.channel.noise_variance)
 
 
 class MatchedTeacher:
@@ -57,6 +54,18 @@ class MatchedTeacher:
         prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
+
+    def require_runnable(self, config: Config) -> None:
+        """Raises BadInput for a sampler that cannot be built, and a device that is not there."""
+        from nishimori.models.device import resolve_device
+        from nishimori.sampling.build import sampler_of
+
+        try:
+            resolve_device(config.run.device)
+        except ValueError as refusal:
+            raise BadInput(str(refusal)) from None
+        if config.sampler.kind != "auto":
+            sampler_of(config)
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]:
         """Sample a point, publish its files and return its summary."""
@@ -100,6 +109,7 @@ class MatchedTeacher:
                 "num_steps": run.calibration.num_steps,
                 "path_length": run.calibration.path_length,
                 "realised_path_length": run.realised_path_length,
+                "choices": [msgspec.structs.asdict(choice) for choice in run.calibration.choices],
             },
         }
 
@@ -113,60 +123,54 @@ class MatchedTeacher:
 def _sample(config: Config, writer: "PointWriter") -> "Run":
     from nishimori.chains.start import ChainPlan
     from nishimori.measurement.identities import number_of_checks
-    from nishimori.models.posterior import Posterior
-    from nishimori.sampling import calibration_of, sample
+    from nishimori.sampling import sample
+    from nishimori.sampling.build import problem_of, sampler_of, target_of
 
-    sampler, point = config.sampler, identity(config)
-    target = Posterior(_problem(config, point), precision=config.run.precision, device=config.run.device)
-    hmc = _hmc(config)
+    section, point = config.sampler, identity(config)
+    problem = problem_of(config, point)
     record = writer.calibration()
     if record is None:
-        seed, chains = config.run.seed, sampler.calibration_chains
-        record = calibration_of(target, hmc, seed, point, writer.progress, chains)
+        record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(ChainPlan.of(sampler.chains, sampler.start), target.problem.network.depth)
+    checks = number_of_checks(ChainPlan.of(section.chains, section.start), problem.network)
     return sample(
-        target,
-        hmc,
-        chains=sampler.chains,
+        target_of(config, problem, record),
+        sampler_of(config, record),
+        chains=section.chains,
         warmup=config.run.warmup,
         draws=config.run.draws,
         thin=config.run.thin,
-        start=sampler.start,
+        start=section.start,
         seed=config.run.seed,
         point=point,
+        keep=config.run.keep,
         calibration=record,
         checks_in_experiment=writer.points_in_experiment * checks,
         progress=writer.progress,
     )
 
 
-def _problem(config: Config, point: str) -> "Problem":
-    from nishimori.models.problem import matched_teacher
+def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "CalibrationRecord":
+    """By the sampler the config names; with "auto", target and integrator are chosen first."""
+    from nishimori.sampling import calibration_of
+    from nishimori.sampling.auto import candidates_for, choose
+    from nishimori.sampling.build import hmc_named, sampler_of, target_named, target_of
 
-    data = config.data
-    return matched_teacher(
-        network_of(config),
-        channel_of(config),
-        samples=sample_count(config),
-        instances=data.instances,
-        seed=data.seed,
-        test_samples=data.test_samples,
-        point="" if data.common else point,
-    )
+    section, point = config.sampler, identity(config)
 
+    def calibrate(target: "NetworkTarget", sampler: "Sampler", phase: str) -> "CalibrationRecord":
+        chains, seed = section.calibration_chains, config.run.seed
+        return calibration_of(target, sampler, seed, point, writer.progress, chains, phase=phase)
 
-def _hmc(config: Config) -> "HMC":
-    from nishimori.samplers.hmc import HMC
-
-    section = config.sampler
-    return HMC(
-        integrator=section.integrator,
-        step_size=section.step_size,
-        num_steps=section.num_steps,
-        path_length=section.path_length,
-        target_acceptance=section.target_acceptance,
-        jitter=section.jitter,
+    if section.kind != "auto":
+        return calibrate(target_of(config, problem), sampler_of(config), "calibration")
+    return choose(
+        problem,
+        candidates_for(problem, section.target, section.integrator),
+        lambda name, part: target_named(config, name, part),
+        lambda integrator: hmc_named(config, integrator),
+        section.chains * (2 if section.start == "both" else 1),
+        calibrate,
     )
 
 
@@ -180,9 +184,9 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
     state = {
-        "state": {
-            "position": run.state.position.to_edge().cpu().numpy(),
-            "energy": run.state.energy.cpu().numpy(),
-        }
+        "position": run.state.position.to_edge().cpu().numpy(),
+        "energy": run.state.energy.cpu().numpy(),
     }
-    return segment, state
+    if run.state.momentum is not None:
+        state["momentum"] = run.state.momentum.to_edge().cpu().numpy()
+    return segment, {"state": state}

@@ -42,9 +42,14 @@ def equivalent_linear_model(network: Network) -> Coefficients:
     second derivatives; `sign` is odd but jumps: rho_l then comes from Stein's lemma and the equivalence rests
     on the replica conjecture of arXiv 2302.00375.
 
-    Raises OutsideTheTheorem when a hidden layer has an activation that is not declared odd.
+    Raises OutsideTheTheorem when a hidden layer has an activation that is not declared odd, or the readout is fixed.
     """
     phi = network.activation
+    if network.readout == "fixed":
+        raise OutsideTheTheorem(
+            "the equivalent linear model is proved for a Gaussian readout and this one is fixed: "
+            "use readout='gaussian', or sample without a theory line"
+        )
     if network.depth > 0 and not phi.odd:
         raise OutsideTheTheorem(
             f"the equivalent linear model is proved for odd activations and {phi.name!r} is not declared odd "

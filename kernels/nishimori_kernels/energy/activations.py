@@ -1,14 +1,17 @@
 """Activations as in-place torch operations: the forward map and the multiplication by its derivative.
 
 Every activation is phi(z) = base(input_scale * z); the scale is folded into the matrix product before it,
-so `apply_` and `multiply_derivative_` see u = input_scale * z and differentiate with respect to u.
+so `apply` and `multiply_derivative_` see u = input_scale * z and differentiate with respect to u.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -73,3 +76,30 @@ ACTIVATION_KERNELS = {
     "sin": ActivationKernel(1.0, False, lambda u, out: torch.sin(u, out=out), _sin_derivative_),
     "relu": ActivationKernel(1.0, True, lambda u, out: torch.clamp(u, min=0, out=out), _relu_derivative_),
 }
+
+
+def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> ActivationKernel:
+    """An activation of one's own: `function` and `derivative` map a tensor to a new one, on its device."""
+
+    def apply(u: Tensor, out: Tensor) -> None:
+        out.copy_(function(u))
+
+    def multiply_derivative_(delta: Tensor, u: Tensor, hidden: Tensor) -> None:
+        del hidden
+        delta.mul_(derivative(u))
+
+    return ActivationKernel(1.0, False, apply, multiply_derivative_)
+
+
+def numpy_kernel(function: Callable[[Any], Any], derivative: Callable[[Any], Any]) -> ActivationKernel:
+    """The same from functions of float64 arrays, for tensors on the CPU: exact, and slow beside the others."""
+    return torch_kernel(_through_numpy(function), _through_numpy(derivative))
+
+
+def _through_numpy(function: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+    def on_tensor(u: Tensor) -> Tensor:
+        values: NDArray[np.float64] = u.double().numpy()
+        values.flags.writeable = False  # the pull-back needs it unchanged
+        return torch.from_numpy(np.array(function(values), dtype=np.float64)).to(u.dtype)
+
+    return on_tensor

@@ -1,0 +1,1 @@
+"""Two Gaussians in dimension 8, twelve standard deviations apart."""

@@ -1,0 +1,79 @@
+"""A network of one hidden layer and the identity activation: not Gaussian, its predictions known by one integral."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nishimori.description import GaussianChannel, Network
+from nishimori.exactness.laws import Place
+from nishimori.exactness.linear_network_posterior import exact_draws, linear_network_prediction
+from nishimori.exactness.moments import Case
+from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.layout import Position
+from nishimori.models.posterior import Posterior
+from nishimori.models.problem import Problem, matched_teacher
+from nishimori.models.randomness import Randomness
+from nishimori.samplers.base import State
+
+INSTANCES, TEST_SAMPLES = 8, 30
+QUANTITIES = ("mean prediction", "variance of predictions")
+
+
+def linear_network(place: Place) -> Case:
+    """The posterior of all weights. Chains start at exact draws; quantities are functions of F on test inputs."""
+    target = Posterior(_problem(), place.precision, place.device)
+    mean, variance = _exact(target)
+
+    def observe(state: State) -> Tensor:
+        latent = target.latent(state.position, "test").double()
+        return _scaled(latent, torch.zeros_like(latent), mean, variance)
+
+    return Case(target, QUANTITIES, observe, _start(target))
+
+
+def collapsed_linear_network(place: Place) -> Case:
+    """The posterior of the first layer, the readout integrated out; F enters by its mean and variance given W."""
+    target = CollapsedPosterior(_problem(), place.precision, place.device)
+    mean, variance = _exact(target)
+
+    def observe(state: State) -> Tensor:
+        given, spread = target.predictions(state.position, "test")
+        return _scaled(given.double(), spread.double(), mean, variance)
+
+    return Case(target, QUANTITIES, observe, _start(target))
+
+
+def _problem() -> Problem:
+    network = Network(6, (4,), "identity")
+    return matched_teacher(network, GaussianChannel(0.5), 10, INSTANCES, test_samples=TEST_SAMPLES)
+
+
+def _exact(target: Posterior | CollapsedPosterior) -> tuple[Tensor, Tensor]:
+    """Means and variances of F, [instances, 1, test_samples]."""
+    exact = [linear_network_prediction(target.problem, place) for place in range(INSTANCES)]
+    stacked = (np.stack(values) for values in zip(*exact, strict=True))
+    mean, variance = (torch.from_numpy(values).to(target.device).unsqueeze(1) for values in stacked)
+    return mean, variance
+
+
+def _start(target: Posterior | CollapsedPosterior) -> Callable[[Randomness], Position]:
+    """Independent exact draws, of the blocks that the target has."""
+
+    def start(randomness: Randomness) -> Position:
+        position = target.layout(len(randomness.chains)).empty(target.dtype, target.device)
+        draws = exact_draws(target.problem, randomness)
+        for block, values in zip(position.blocks, draws.blocks, strict=False):
+            block.copy_(values)
+        return position
+
+    return start
+
+
+def _scaled(given: Tensor, spread: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Projection of predictions on their exact mean, and squared deviations over exact variances; predictions have
+    mean `given` and variance `spread` in a state."""
+    projection = (given * mean).sum(-1) / mean.square().sum(-1)
+    deviation = ((given - mean).square() + spread).sum(-1) / variance.sum(-1)
+    return torch.stack([projection, deviation])

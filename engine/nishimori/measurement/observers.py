@@ -1,0 +1,114 @@
+"""Which observables a target has: one observer for the chain loop, made of the pieces beside this file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from nishimori.measurement.observables import MatchedTeacherObservables, Observation
+from nishimori.measurement.own_observables import (
+    DataObservables,
+    Functions,
+    UserObservables,
+    density_observables,
+    require_free_names,
+)
+from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.density import DensityTarget
+from nishimori.models.layout import Position
+from nishimori.models.module import ModuleTarget
+from nishimori.models.posterior import Posterior
+from nishimori.models.randomness import Randomness
+from nishimori.models.repriorised import RepriorisedPosterior
+from nishimori.models.target import Target
+from nishimori.samplers.base import State
+from nishimori_kernels.rng.streams import Stream
+
+NetworkTarget = Posterior | CollapsedPosterior | RepriorisedPosterior
+Pairs = Sequence[tuple[int, int]]
+
+
+def is_single(target: Target) -> bool:
+    """Whether the target has one instance by nature, whose axis a Run drops."""
+    return isinstance(target, DensityTarget | ModuleTarget)
+
+
+def has_teacher(target: Target) -> bool:
+    """Whether labels came from a teacher of the student's kind through the channel that the target assumes."""
+    return isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None
+
+
+def complete(target: Target, position: Position, randomness: Randomness, step: int, stream: Stream) -> Position:
+    """All weights: the position, with a readout that the target integrates out drawn given it."""
+    if isinstance(target, NetworkTarget):
+        return target.complete(position, randomness, step, stream)
+    return position
+
+
+@dataclass(frozen=True, eq=False)
+class Observer:
+    """Everything a run records of a state. `observe(state, weights)` gives the target's own observables; `step`
+    addresses the readouts that are drawn."""
+
+    target: Target
+    observe: Callable[[State, Position], Observation]
+    own: UserObservables
+    randomness: Randomness
+
+    def __call__(self, state: State, step: int, is_draw: bool) -> Observation:
+        weights = complete(self.target, state.position, self.randomness, step, Stream.READOUT)
+        observation = self.observe(state, weights)
+        require_free_names(self.own.functions, observation.values)
+        values = {**observation.values, **self.own(weights)}
+        if is_draw and isinstance(self.target, CollapsedPosterior) and observation.test_predictions is not None:
+            return _rao_blackwell(self.target, self.observe, state, values)
+        return replace(observation, values=values)
+
+
+def observer_of(
+    target: Target, pairs: Pairs, functions: Functions, keep_position: bool, randomness: Randomness
+) -> Observer:
+    """The observer of a target whose independent chains pair up as `pairs`."""
+    return Observer(
+        target, _observables(target, pairs), UserObservables(functions, keep_position, is_single(target)), randomness
+    )
+
+
+def _observables(target: Target, pairs: Pairs) -> Callable[[State, Position], Observation]:
+    if isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None:
+        return MatchedTeacherObservables(target.posterior, pairs)
+    if isinstance(target, NetworkTarget):
+        return DataObservables(target.posterior)
+    return density_observables
+
+
+def _rao_blackwell(
+    target: CollapsedPosterior,
+    observe: Callable[[State, Position], Observation],
+    state: State,
+    values: dict[str, Tensor],
+) -> Observation:
+    """Predictions with the readout averaged out instead of drawn, and the Gibbs error they give."""
+    mean, variance = target.predictions(state.position, "test")
+    if isinstance(observe, MatchedTeacherObservables):
+        error = (mean.double() - observe.test_latent).square() + variance.double()
+        values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
+    return Observation(values, mean.double())
+
+
+def mixing_of(target: Target, randomness: Randomness) -> Callable[[State], Tensor] | None:
+    """The observables by which calibration judges how fast chains mix; None where the target names none.
+
+    Readouts that the target integrates out are fresh at every look, as they are at every draw.
+    """
+    if not has_teacher(target):
+        return None
+    assert isinstance(target, Posterior | CollapsedPosterior)
+    observables = MatchedTeacherObservables(target.posterior, pairs=())
+    looks = iter(range(2**31))
+
+    def mixing(state: State) -> Tensor:
+        weights = complete(target, state.position, randomness, next(looks), Stream.CALIBRATION_READOUT)
+        return observables.mixing(state, weights)
+
+    return mixing

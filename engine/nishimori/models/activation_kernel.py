@@ -1,0 +1,68 @@
+"""Which kernel computes an activation on a device: a registered one, or functions of the user's own."""
+
+import numpy as np
+import torch
+
+from nishimori.description import ACTIVATIONS, Activation
+from nishimori_kernels.energy.activations import ACTIVATION_KERNELS, ActivationKernel, numpy_kernel, torch_kernel
+
+_PROBES = np.array([[-2.3, -0.4, 0.0], [0.3, 1.1, 4.2]])
+_TOLERANCE = 1e-5
+
+
+def activation_kernel(activation: Activation, device: torch.device) -> ActivationKernel:
+    """The in-place kernel of a registered activation, else one made of `torch_function` and `torch_derivative`, else
+    one that copies through the CPU in float64.
+
+    Raises ValueError for the last on another device.
+    """
+    if _registered(activation):
+        return ACTIVATION_KERNELS[activation.name]
+    if activation.torch_function is not None and activation.torch_derivative is not None:
+        return torch_kernel(activation.torch_function, activation.torch_derivative)
+    if device.type != "cpu":
+        raise ValueError(
+            f"activation {activation.name!r} has numpy functions alone and cannot run on {device.type}: give its "
+            "torch_function and torch_derivative, or use device 'cpu'"
+        )
+    return numpy_kernel(activation.function, activation.derivative)
+
+
+def require_samplable(activation: Activation) -> None:
+    """ValueError, with a sentence, unless a sampler may use the activation and its functions are what they say."""
+    name = activation.name
+    if not activation.samplable:
+        raise ValueError(
+            f"activation {name!r} cannot be sampled; use one of {', '.join(sorted(ACTIVATION_KERNELS))}, "
+            "or an Activation(function, derivative) with a derivative that is not zero"
+        )
+    if name in ACTIVATIONS and not _registered(activation):
+        raise ValueError(f"this activation is not the {name!r} that has a sampling kernel; give it another name")
+    if not _registered(activation):
+        _require_elementwise(activation)
+
+
+def _registered(activation: Activation) -> bool:
+    return ACTIVATIONS.get(activation.name) == activation
+
+
+def _require_elementwise(activation: Activation) -> None:
+    """One array in, one of its shape out, and the torch functions the same as the numpy ones."""
+    pairs = {
+        "function": (activation.function, activation.torch_function),
+        "derivative": (activation.derivative, activation.torch_derivative),
+    }
+    for name, (function, torch_function) in pairs.items():
+        values = np.asarray(function(_PROBES.copy()))
+        if values.shape != _PROBES.shape:
+            raise ValueError(
+                f"the {name} of activation {activation.name!r} maps an array of shape {_PROBES.shape} to "
+                f"{values.shape}: return one value an element"
+            )
+        if torch_function is None:
+            continue
+        given = torch_function(torch.tensor(_PROBES, dtype=torch.float64, device="cpu"))
+        if given.shape != values.shape or not np.allclose(given.numpy(), values, _TOLERANCE, _TOLERANCE):
+            raise ValueError(
+                f"the torch_{name} of activation {activation.name!r} differs from its {name}: make them the same"
+            )

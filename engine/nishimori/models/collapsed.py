@@ -1,0 +1,146 @@
+"""The posterior of the hidden layers alone: the Gaussian readout is integrated out exactly."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nishimori.description import GaussianChannel
+from nishimori.models.layout import Layout, Position, chain_dot
+from nishimori.models.posterior import Posterior
+from nishimori.models.problem import Problem
+from nishimori.models.randomness import Randomness
+from nishimori_kernels.readout.factors import Labelled
+from nishimori_kernels.readout.kernel_form import KernelForm
+from nishimori_kernels.readout.weight_form import WeightForm
+from nishimori_kernels.rng.streams import Stream
+
+FORMS = {"weight": WeightForm, "kernel": KernelForm}
+
+
+class CollapsedPosterior:
+    """U(W) = |W|^2 / 2 + nlml(W), for every chain of every instance; positions are W_1, ..., W_L.
+
+    nlml(W) = logdet(K + noise_variance I) / 2 + y^T (K + noise_variance I)^{-1} y / 2 + samples log(2 pi) / 2 with
+    K = Psi Psi^T, Psi = h_L^T / sqrt(d_L) on the training inputs. This is the posterior's marginal law of W, and given
+    W the readout is Gaussian: `complete` draws it, `predictions` average over it. With it the posterior in the
+    coordinates V = mu + Sigma^{1/2} phi of Hron et al. 2022 (arXiv 2206.07673): phi is N(0, I) and independent of W.
+
+    `precision` is that of positions, forces and the forward pass, "fp32" or "fp64"; Gram matrices of energies,
+    factorisations and energies are float64. `device` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices,
+    "kernel" samples x samples ones, "auto" the smaller. Where a factorisation fails (NaN weights), the energy of that
+    chain alone is NaN.
+
+    Raises ValueError for a readout that is not Gaussian, no hidden layer, another channel, or an unknown form.
+    """
+
+    gaussian_prior = True
+
+    def __init__(
+        self,
+        problem: Problem,
+        precision: str = "fp32",
+        device: str = "auto",
+        form: Literal["auto", "weight", "kernel"] = "auto",
+    ) -> None:
+        require_collapsible(problem)
+        if form not in ("auto", *FORMS):
+            raise ValueError(f"form {form!r} is not known; use auto, weight or kernel")
+        self.problem = problem
+        self.posterior = Posterior(problem, precision, device)
+        """The posterior of all weights that `complete` samples."""
+        self.dtype, self.device, self.instances = self.posterior.dtype, self.posterior.device, problem.instances
+        self.width = problem.network.widths[-1]
+        self.num_parameters = problem.network.num_parameters - self.width
+        self.form = ("weight" if self.width <= problem.samples else "kernel") if form == "auto" else form
+        self._forms: dict[int, WeightForm | KernelForm] = {}
+
+    def layout(self, chains: int) -> Layout:
+        return Layout(len(self.instances), chains, self.problem.network.block_shapes[:-1])
+
+    def _readouts(self, chains: int) -> WeightForm | KernelForm:
+        if chains not in self._forms:
+            labels, noise = self.problem.labels.to(self.device), self.problem.channel.noise_variance
+            self._forms[chains] = FORMS[self.form](Labelled.of(labels, noise, chains, self.width, self.dtype))
+        return self._forms[chains]
+
+    def _hidden(self, position: Position, inputs: str = "train") -> Tensor:
+        return self.posterior.network(inputs, position.layout.chains).forward_hidden(position.blocks)
+
+    def nlml(self, position: Position) -> Tensor:
+        """-log p(labels | W), [instances, chains], float64."""
+        readouts = self._readouts(position.layout.chains)
+        return readouts.negative_log_evidence(readouts.factorise(self._hidden(position)))
+
+    def energy(self, position: Position) -> Tensor:
+        """U, [instances, chains], float64."""
+        return self.nlml(position) + chain_dot(position, position) / 2
+
+    def gradient(self, position: Position, out: Position | None = None) -> Position:
+        """dU/dW, laid out like the position; written to `out` where given. With "fp32" it is made of float32 products
+        where the noise variance stands far above their rounding."""
+        return self._gradient(position, out, exact=False)[1]
+
+    def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
+        """Both, from one forward pass and one factorisation."""
+        nlml, gradient = self._gradient(position, out, exact=True)
+        return nlml + chain_dot(position, position) / 2, gradient
+
+    def _gradient(self, position: Position, out: Position | None, exact: bool) -> tuple[Tensor, Position]:
+        network = self.posterior.network("train", position.layout.chains)
+        readouts = self._readouts(position.layout.chains)
+        hidden = network.forward_hidden(position.blocks)
+        factor = readouts.factorise(hidden, exact)
+        readouts.gradient(factor, hidden, out=network.top_gradient)
+        gradient = position.empty_like() if out is None else out
+        network.pull_back_hidden(position.blocks, network.top_gradient, position.blocks, gradient.blocks)
+        return readouts.negative_log_evidence(factor), gradient
+
+    def complete(
+        self, position: Position, randomness: Randomness, step: int, stream: Stream = Stream.READOUT
+    ) -> Position:
+        """All weights of the network: W and a readout drawn from its exact law given W and the labels.
+
+        With W from this target the result is a draw from `posterior`. The draw is addressed by (stream, step, instance,
+        chain); element = index of the readout's weight, then, in the kernel form, samples more.
+        """
+        readouts = self._readouts(position.layout.chains)
+        normals = Layout(len(self.instances), position.layout.chains, ((readouts.num_normals,),))
+        normals = randomness.fill_normals(normals.empty(torch.float64, self.device), stream, step).blocks[0]
+        hidden = self._hidden(position)
+        readout = readouts.draw(readouts.factorise(hidden), hidden, normals)
+        network = self.problem.layout(position.layout.chains).empty(self.dtype, self.device)
+        for block, weights in zip(network.blocks, (*position.blocks, readout), strict=True):
+            block.copy_(weights)
+        return network
+
+    def predictions(self, position: Position, inputs: str = "train") -> tuple[Tensor, Tensor]:
+        """Mean and variance of F over the readout given W, [instances, chains, rows], on the "train" or "test" inputs.
+
+        Averages of these over W are those of F with less noise (Rao and Blackwell).
+        """
+        readouts, hidden = self._readouts(position.layout.chains), self._hidden(position)
+        rows = hidden if inputs == "train" else self._hidden(position, inputs)
+        return readouts.predict(readouts.factorise(hidden), hidden, rows)
+
+    def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
+        """The hidden layers of `Posterior.initial_position`: the teacher's, or prior draws."""
+        weights = self.posterior.initial_position(chains, start, seed, point)
+        layout = self.layout(weights.layout.chains)
+        count = layout.instances * layout.chains * layout.num_parameters
+        return Position(weights.flat[:count], layout)
+
+
+def require_collapsible(problem: Problem) -> None:
+    """ValueError unless the readout is a sampled Gaussian one, above a hidden layer, with Gaussian noise."""
+    if problem.network.readout != "gaussian":
+        raise ValueError(
+            f"readout {problem.network.readout!r} cannot be integrated out: there is no Gaussian readout; use Posterior"
+        )
+    if problem.network.depth == 0:
+        raise ValueError("a network without hidden layers is its readout and nothing remains to sample; use Posterior")
+    if not isinstance(problem.channel, GaussianChannel):
+        raise ValueError(
+            "the readout is integrated out exactly for the Gaussian channel alone; use RepriorisedPosterior with the "
+            "channel's log likelihood"
+        )

@@ -1,0 +1,86 @@
+"""Preconditioned Crank-Nicolson: a random walk that keeps the Gaussian prior exactly, and needs no gradient.
+
+Update, with xi ~ N(0, I) and step size b in (0, 1]: propose theta' = sqrt(1 - b^2) theta + b xi and accept with
+probability min(1, exp(Phi - Phi')), Phi = U - |theta|^2 / 2. Leaves exp(-U) invariant; b = 1 proposes independent
+prior draws. The acceptance depends on the likelihood alone, not on the number of parameters. Source: Cotter, Roberts,
+Stuart and White 2013, arXiv 1202.0709, section 4 (Neal 1999).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nishimori.models.layout import Position, add_scaled_, chain_dot
+from nishimori.models.randomness import Randomness
+from nishimori.models.target import Target
+from nishimori.samplers.base import Info, State, Streams, choose, divergent, metropolis, require_fraction
+
+
+@dataclass(frozen=True, eq=False)
+class PCNKernel:
+    """PCN with everything fixed; step sizes above 1 act as 1. Its states hold no gradient."""
+
+    target: Target
+    step_size: Tensor
+    randomness: Randomness
+    streams: Streams = Streams()
+
+    def init(self, position: Position) -> State:
+        return State(position, self.target.energy(position), None)
+
+    def step(self, state: State, step: int) -> tuple[State, Info]:
+        """One transition; `step` addresses its random numbers."""
+        noise = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
+        position = state.position.clone()
+        # 1 - sqrt(1 - b^2) without cancellation: a factor rounded to float32 would change the law for small b.
+        loss = self.step_size.square() / (1 + torch.sqrt(1 - self.step_size.square()))
+        add_scaled_(position, state.position, -loss)
+        add_scaled_(position, noise, self.step_size)
+        proposed = State(position, self.target.energy(position), None)
+        error = _likelihood(proposed) - _likelihood(state)
+        uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
+        acceptance, accepted = metropolis(error, uniform)
+        return choose(accepted, proposed, state), Info(acceptance, accepted, error, divergent(error), 1)
+
+
+def _likelihood(state: State) -> Tensor:
+    """Phi, [instances, chains]; the difference is of float64 numbers."""
+    return state.energy - chain_dot(state.position, state.position) / 2
+
+
+@dataclass(frozen=True)
+class PCN:
+    """What a user asks for; a step size left None is calibrated per instance so that the mean acceptance is
+    `target_acceptance` (it is 1, its largest, where even that is accepted more often), and then frozen."""
+
+    num_steps: ClassVar[int] = 1
+    path_length: ClassVar[None] = None
+    layer_scales: ClassVar[bool] = False
+    largest_step_size: ClassVar[float] = 1.0
+
+    step_size: float | None = None
+    target_acceptance: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.step_size is not None and not 0 < self.step_size <= 1:
+            raise ValueError(f"step_size must lie in (0, 1], got {self.step_size}; leave it out to have it calibrated")
+        require_fraction(target_acceptance=self.target_acceptance)
+
+    def kernel(
+        self,
+        target: Target,
+        step_size: Tensor,
+        num_steps: int,
+        randomness: Randomness,
+        streams: Streams | None = None,
+    ) -> PCNKernel:
+        """The kernel with the step size filled in; a transition is one proposal whatever `num_steps` says.
+
+        Raises ValueError where the target has no Gaussian prior.
+        """
+        del num_steps
+        if not target.gaussian_prior:
+            raise ValueError("PCN needs a N(0, I) prior; use HMC or MALA")
+        return PCNKernel(target, step_size.to(target.device).clamp(max=1.0), randomness, streams or Streams())

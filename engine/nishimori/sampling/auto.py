@@ -1,0 +1,146 @@
+"""Choose target and integrator by a short calibration on the very problem: most effective samples a second.
+
+Each candidate is calibrated on a few instances, which gives its effective samples a gradient (of the slowest
+observable, by lag-one autocorrelation: see adaptation.trajectory_length), and one gradient of all chains of all
+instances is timed. The product ranks the candidates; the best is then calibrated on all instances. What was measured
+goes into the record, which every later step reads: the choice depends on the machine, the law sampled does not.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+import msgspec
+import torch
+
+from nishimori.adaptation.calibration import CalibrationRecord, Choice
+from nishimori.description.errors import BadInput
+from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.posterior import Posterior
+from nishimori.models.problem import Problem
+from nishimori.samplers.hmc import HMC
+
+Candidate = tuple[str, str]
+NetworkTarget = Posterior | CollapsedPosterior
+
+TARGETS: dict[str, type[Posterior] | type[CollapsedPosterior]] = {"plain": Posterior, "collapsed": CollapsedPosterior}
+CANDIDATES: tuple[Candidate, ...] = (
+    ("plain", "leapfrog"),
+    ("plain", "rotation"),
+    ("collapsed", "leapfrog"),
+    ("collapsed", "rotation"),
+)
+SCREENED_INSTANCES = 4
+TIMED_SECONDS = 0.05
+
+Calibrate = Callable[[NetworkTarget, HMC, str], CalibrationRecord]
+"""Calibrates a sampler on a target, with whatever seed, chains and progress the caller wants; the last argument is what
+the progress calls it."""
+
+
+def candidates_for(problem: Problem, target: str | None = None, integrator: str | None = None) -> list[Candidate]:
+    """Those that the problem allows and that fit a wish. Raises BadInput where none is left."""
+    collapsible = problem.network.readout == "gaussian" and problem.network.depth > 0
+    left = [
+        candidate
+        for candidate in CANDIDATES
+        if target in (None, candidate[0])
+        and integrator in (None, candidate[1])
+        and (collapsible or candidate[0] == "plain")
+    ]
+    if not left:
+        raise BadInput(
+            f'sampler.kind = "auto" has no candidate with target {target!r} and integrator {integrator!r} for this '
+            'network; leave one of them out, or set sampler.kind = "hmc"'
+        )
+    return left
+
+
+def choose(
+    problem: Problem,
+    candidates: Sequence[Candidate],
+    make_target: Callable[[str, Problem], NetworkTarget],
+    make_sampler: Callable[[str], HMC],
+    chains: int,
+    calibrate: Calibrate,
+) -> CalibrationRecord:
+    """The record of the best candidate, calibrated on all instances, with all candidates' figures in `choices`.
+
+    `make_target(name, problem)` and `make_sampler(integrator)` build what is named; `chains` are the chains of every
+    instance that will run side by side. Raises BadInput where no candidate's trajectories are accepted.
+    """
+    small = _first_instances(problem, SCREENED_INSTANCES)
+    seconds = seconds_per_gradient({name: make_target(name, problem) for name, _ in candidates}, chains)
+    rows = []
+    for name, integrator in candidates:
+        record = calibrate(make_target(name, small), make_sampler(integrator), f"trying {name} {integrator}")
+        rows.append(_measured(name, integrator, record, seconds[name], chains * len(problem.instances)))
+    best = max(range(len(rows)), key=lambda place: rows[place].per_second)
+    record = calibrate(make_target(rows[best].target, problem), make_sampler(rows[best].integrator), "calibration")
+    return msgspec.structs.replace(record, choices=tuple(_explained(rows, best)))
+
+
+def _measured(name: str, integrator: str, record: CalibrationRecord, seconds: float, chains: int) -> Choice:
+    """`seconds` is the time of one gradient of all `chains` chains together."""
+    per_gradient = record.efficiency[record.num_steps - 1]
+    return Choice(name, integrator, per_gradient, seconds, chains * per_gradient / seconds, False, "")
+
+
+def _explained(rows: Sequence[Choice], best: int) -> list[Choice]:
+    top = rows[best].per_second
+    others = [row.per_second for place, row in enumerate(rows) if place != best]
+    won = f"most effective samples a second: {top:.3g}, the next {max(others):.3g}" if others else "the only candidate"
+    return [
+        msgspec.structs.replace(row, chosen=True, reason=won)
+        if place == best
+        else msgspec.structs.replace(row, reason=f"{row.per_second:.3g} effective samples a second against {top:.3g}")
+        for place, row in enumerate(rows)
+    ]
+
+
+def seconds_per_gradient(targets: Mapping[str, NetworkTarget], chains: int) -> dict[str, float]:
+    """Median time of one gradient of `chains` chains of every instance, at prior draws.
+
+    The targets take turns, so that other work on the machine hits all of them.
+    """
+    positions = {name: target.initial_position(chains, "prior", 0) for name, target in targets.items()}
+    outs = {name: target.gradient(positions[name]) for name, target in targets.items()}
+    times: dict[str, list[float]] = {name: [] for name in targets}
+    while any(sum(spent) < TIMED_SECONDS or len(spent) < 5 for spent in times.values()):
+        for name, target in targets.items():
+            _synchronise(target.device)
+            started = time.perf_counter()
+            target.gradient(positions[name], outs[name])
+            _synchronise(target.device)
+            times[name].append(time.perf_counter() - started)
+    return {name: median(spent) for name, spent in times.items()}
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _first_instances(problem: Problem, count: int) -> Problem:
+    """The same problem on its first instances."""
+    if len(problem.instances) <= count:
+        return problem
+    teacher, test_inputs = problem.teacher, problem.test_inputs
+    if teacher is not None:
+        weights = teacher.weights
+        teacher = replace(
+            teacher,
+            weights=replace(weights.layout, instances=count).from_edge(weights.to_edge()[:count]),
+            latent=teacher.latent[:count],
+            test_inputs=teacher.test_inputs[:count],
+            test_latent=teacher.test_latent[:count],
+        )
+    return replace(
+        problem,
+        inputs=problem.inputs[:count],
+        labels=problem.labels[:count],
+        test_inputs=None if test_inputs is None else test_inputs[:count],
+        teacher=teacher,
+        instances=problem.instances[:count],
+    )

@@ -1,0 +1,92 @@
+"""From a config to what is sampled and how: the one place that knows which name of an experiment file means which
+class."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nishimori.adaptation.calibration import CalibrationRecord, Choice
+from nishimori.description.build import channel_of, network_of
+from nishimori.description.config import Config, SamplerSection, sampler_defaults
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import sample_count
+from nishimori.models.problem import Problem, matched_teacher
+from nishimori.samplers.base import Sampler
+from nishimori.samplers.hmc import HMC
+from nishimori.samplers.langevin import UnderdampedLangevin
+from nishimori.samplers.mala import MALA
+from nishimori.samplers.mclmc import MCLMC
+from nishimori.samplers.pcn import PCN
+from nishimori.samplers.replica_exchange import ReplicaExchange
+from nishimori.sampling.auto import TARGETS, NetworkTarget
+
+
+def problem_of(config: Config, point: str) -> Problem:
+    """The matched teachers, data and test inputs of a point."""
+    data = config.data
+    return matched_teacher(
+        network_of(config),
+        channel_of(config),
+        samples=sample_count(config),
+        instances=data.instances,
+        seed=data.seed,
+        test_samples=data.test_samples,
+        point="" if data.common else point,
+    )
+
+
+def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NetworkTarget:
+    """The target the config names, or that calibration chose."""
+    chosen = record.chosen if record else None
+    return target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem)
+
+
+def target_named(config: Config, name: str, problem: Problem) -> NetworkTarget:
+    """ "plain" or "collapsed", on the config's device in its precision.
+
+    Raises BadInput where the readout cannot be integrated out.
+    """
+    try:
+        return TARGETS[name](problem, precision=config.run.precision, device=config.run.device)
+    except ValueError as refusal:
+        raise BadInput(f'sampler.target = "{name}": {refusal}') from None
+
+
+def sampler_of(config: Config, record: CalibrationRecord | None = None) -> Sampler:
+    """The sampler the config names; for "auto", HMC with the integrator that calibration chose."""
+    try:
+        if config.sampler.kind == "auto":
+            return hmc_named(config, _chosen(record).integrator)
+        return _SAMPLERS[config.sampler.kind](**_arguments(config.sampler))
+    except ValueError as refusal:
+        raise BadInput(f"sampler: {refusal}") from None
+
+
+def hmc_named(config: Config, integrator: str) -> HMC:
+    """HMC of one of the candidates of "auto"."""
+    return HMC(**{**_arguments(config.sampler), "integrator": integrator})
+
+
+def _chosen(record: CalibrationRecord | None) -> Choice:
+    if record is None or record.chosen is None:
+        raise ValueError("the calibration record chose no target and integrator; remove it to calibrate anew")
+    return record.chosen
+
+
+def _arguments(section: SamplerSection) -> dict[str, Any]:
+    """What the section says of its kind of sampler, target left out."""
+    said = {key: getattr(section, key) for key in sampler_defaults(section.kind) if key != "target"}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _replica_exchange(inverse_temperatures: tuple[float, ...] | None = None, **hmc: Any) -> ReplicaExchange:
+    return ReplicaExchange(HMC(**hmc), inverse_temperatures)
+
+
+_SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "hmc": HMC,
+    "mala": MALA,
+    "pcn": PCN,
+    "underdamped_langevin": UnderdampedLangevin,
+    "mclmc": MCLMC,
+    "replica_exchange": _replica_exchange,
+}

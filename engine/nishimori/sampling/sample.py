@@ -1,0 +1,161 @@
+"""`sample`: calibrate, warm up, measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from nishimori.adaptation.alarms import require_finite_start
+from nishimori.adaptation.calibration import CalibrationRecord, calibrate
+from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
+from nishimori.chains.loop import Schedule, chain_loop
+from nishimori.chains.progress import Progress, reporter
+from nishimori.chains.record import Record
+from nishimori.chains.start import ChainPlan, initial_position
+from nishimori.measurement.analysis import analyse
+from nishimori.measurement.observers import has_teacher, mixing_of, observer_of
+from nishimori.measurement.predictions import PredictionMeans
+from nishimori.models.posterior import Posterior
+from nishimori.models.problem import Problem
+from nishimori.models.randomness import Randomness
+from nishimori.models.target import Target
+from nishimori.samplers.base import Sampler
+from nishimori.samplers.hmc import HMC
+from nishimori.samplers.replica_exchange import ReplicaExchange
+from nishimori.sampling.auto import TARGETS, candidates_for, choose
+from nishimori.sampling.run import Run
+
+CALIBRATION_CHAINS = 4
+
+
+def calibration_of(
+    target: Target,
+    sampler: Sampler,
+    seed: int,
+    point: str = "",
+    progress: Progress | None = None,
+    calibration_chains: int = CALIBRATION_CHAINS,
+    schedule: CalibrationSchedule | None = None,
+    phase: str = "calibration",
+) -> CalibrationRecord:
+    """Choose what `sampler` leaves open, with chains of its own.
+
+    They start at the teacher, an exact posterior sample, where there is one, else where all chains start. Replica
+    exchange is calibrated at its target level. `phase` is what `progress` is told.
+    """
+    identities = tuple(range(calibration_chains))
+    report = progress or reporter("calibration")
+    randomness = Randomness.of(seed, point, target.instances, identities)
+    return calibrate(
+        target,
+        sampler.sampler if isinstance(sampler, ReplicaExchange) else sampler,
+        target.initial_position(identities, "teacher" if has_teacher(target) else "prior", seed, point),
+        randomness,
+        mixing_of(target, randomness),
+        lambda done, total, acceptance: report(phase, done, total, acceptance),
+        schedule,
+    )
+
+
+def sample(
+    target: Target | Problem,
+    sampler: Sampler | None = None,
+    *,
+    chains: int = 2,
+    warmup: int = 50,
+    draws: int = 200,
+    thin: int = 1,
+    start: str | None = None,
+    seed: int = 0,
+    point: str = "",
+    observables: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    keep: Literal["observables", "position"] = "observables",
+    calibration: CalibrationRecord | None = None,
+    only_chains: Sequence[int] | None = None,
+    checks_in_experiment: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Sample `target` with `chains` chains per start.
+
+    A `Problem` stands for its posterior in single precision; without a `sampler`, calibration then chooses whether the
+    readout is integrated out and which integrator HMC takes, by effective samples a second (see sampling.auto). Any
+    other target without a `sampler` is sampled by HMC with the leapfrog.
+
+    `start` is "teacher", "prior" or "both"; by default "both" where labels came from a teacher, else "prior".
+    `observables` are functions of the position at the edge, a batch of all chains at once: [instances, chains,
+    num_parameters] to [instances, chains], or one axis more for vectors; density and module targets have no instance
+    axis. `keep="position"` records the position itself as `draws["position"]`; otherwise memory is flat in the number
+    of draws but for 8 bytes a recorded scalar.
+
+    `calibration` is computed where it is not given; given it, a chain's draws depend on (seed, point, instance, chain)
+    alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
+    rate of the verdict is shared among (default: those of this run).
+
+    Raises ValueError for an unknown start, a count that is too small, an observable of the wrong shape, a density that
+    is not finite at a start, or a calibration without these instances or against what `sampler` fixes.
+    """
+    report = progress or reporter("nishimori")
+    if isinstance(target, Problem):
+        target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
+    sampler, schedule = sampler or HMC(), Schedule(warmup, draws, thin)
+    plan = ChainPlan.of(chains, start or ("both" if has_teacher(target) else "prior"), only_chains)
+    if keep not in ("observables", "position"):
+        raise ValueError(f'keep must be "observables" or "position", got {keep!r}')
+    position = initial_position(target, plan, seed, point)
+    chosen = calibration or calibration_of(target, sampler, seed, point, report)
+    _require_agreement(sampler, chosen)
+    randomness = Randomness.of(seed, point, target.instances, plan.chains)
+    kernel = sampler.kernel(target, chosen.step_size_of(target.instances), chosen.num_steps, randomness)
+    observer = observer_of(target, plan.disjoint_pairs(), observables or {}, keep == "position", randomness)
+    record, predictions = Record(schedule), PredictionMeans(draws)
+    state = kernel.init(position)
+    require_finite_start(state, target.instances)
+    record.keep_start(observer(state, 0, is_draw=False).values)
+    for transition in chain_loop(kernel, state, schedule):
+        state, is_draw = transition.state, transition.draw is not None
+        measured = is_draw or transition.step < warmup
+        observation = observer(state, transition.step + 1, is_draw) if measured else None
+        record.keep(transition, observation.values if observation else None)
+        if observation and transition.draw is not None and observation.test_predictions is not None:
+            predictions.update(transition.draw, observation.test_predictions)
+        acceptance = float(transition.info.acceptance.mean())
+        report("sampling", transition.step + 1, schedule.transitions, acceptance)
+    analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
+    return Run(target, plan, chosen, record, predictions, state, analysis)
+
+
+def _decided(
+    problem: Problem,
+    sampler: Sampler | None,
+    chains: int,
+    seed: int,
+    point: str,
+    calibration: CalibrationRecord | None,
+    report: Progress,
+) -> tuple[Target, Sampler, CalibrationRecord | None]:
+    """Target, sampler and record of a problem; the record is left to be made where a sampler is given."""
+    if sampler is not None:
+        return Posterior(problem), sampler, calibration
+    record = calibration or choose(
+        problem,
+        candidates_for(problem),
+        lambda name, part: TARGETS[name](part),
+        HMC,
+        chains,
+        lambda target, hmc, phase: calibration_of(target, hmc, seed, point, report, phase=phase),
+    )
+    if record.chosen is None:
+        raise ValueError("the calibration record chose no target; give the target and the sampler it was made for")
+    return TARGETS[record.chosen.target](problem), HMC(record.chosen.integrator), record
+
+
+def _require_agreement(sampler: Sampler, calibration: CalibrationRecord) -> None:
+    """ValueError where the record says other than what the sampler fixes."""
+    fixed = sampler.step_size
+    if fixed is not None and any(step_size != fixed for step_size in calibration.step_size):
+        raise ValueError(f"the calibration record has other step sizes than {fixed}; leave one of the two out")
+    if sampler.num_steps not in (None, calibration.num_steps):
+        raise ValueError(
+            f"the calibration record has num_steps {calibration.num_steps}, the sampler {sampler.num_steps}; "
+            "leave one of the two out"
+        )
