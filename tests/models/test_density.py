@@ -186,6 +186,13 @@ def test_a_log_density_that_cannot_be_sampled_is_refused(case: str):
         assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.gpu
+def test_data_left_on_the_cpu_are_refused_on_cuda():
+    target = nm.DensityTarget(gaussian, DIM, device="cuda")
+    with pytest.raises(ValueError, match="(cuda.*cpu|cpu.*cuda).*by torch operations on torch.float64 on cuda:0"):
+        target.energy(target.initial_position(4, "prior", seed=3))
+
+
 def test_checks_are_made_once():
     """At the first use of one chain, and of several, whose rows could mix; from then on a call is one evaluation."""
     calls = []

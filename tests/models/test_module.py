@@ -362,6 +362,19 @@ def test_a_call_is_one_batched_evaluation_after_the_first_use():
     assert len(calls) == 3
 
 
+@pytest.mark.gpu
+def test_cuda_gives_the_values_of_the_cpu():
+    """The same module and data, given on the CPU: both are copied."""
+    on_cpu, on_cuda = (nm.ModuleTarget(Residual(), GAUSSIAN, 0.5, "fp64", device) for device in ("cpu", "cuda"))
+    energies, gradients = [], []
+    for target in (on_cpu, on_cuda):
+        energy, gradient = target.energy_and_gradient(target.initial_position(CHAINS, "prior", seed=2))
+        energies.append(energy.cpu())
+        gradients.append(gradient.to_edge().cpu())
+    torch.testing.assert_close(energies[1], energies[0], rtol=1e-10, atol=1e-9)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-9, atol=1e-9)
+
+
 WIDTHS, SAMPLES = (6, 5), 12
 NETWORK = nm.Network(INPUTS, WIDTHS, "tanh")
 

@@ -90,17 +90,17 @@ def with_prior_error(error: Tensor, dimension: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Measured:
-    """Values by data set, [instances]."""
+    """Acceptances by data set, [instances]."""
 
     dimension: int
     rotation: Tensor
     pcn: Tensor
     leapfrog: Tensor
-    """The leapfrog's acceptance less its acceptance on the prior alone with the same momenta, plus what that is exactly."""
+    """Of the leapfrog, less that on the prior alone with the same momenta, plus what that is exactly."""
     prior: Tensor
-    """The leapfrog's acceptance on the prior alone."""
+    """Of the leapfrog on the prior alone."""
     added: Tensor
-    """What the leapfrog's acceptance should be, of the rotation's energy errors."""
+    """Of the leapfrog, if its error were that of the rotation and an independent one of the prior."""
 
 
 @cache

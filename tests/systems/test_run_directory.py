@@ -188,10 +188,10 @@ def test_a_failed_verdict_sets_exit_code_three_and_says_which(tmp_path: Path) ->
 def test_common_teachers_share_rows(tmp_path: Path) -> None:
     """With data.common a longer data set extends a shorter one; without, points are independent."""
     from nishimori.description.experiment import expand
-    from nishimori.systems.matched_teacher import _problem
+    from nishimori.sampling.build import problem_of
 
     for common in (True, False):
         experiment = expand(changed(data__common=common, sweep={"data.sample_ratio": [1.0, 2.0]}))
-        short, long = (_problem(point.config, point.identity) for point in experiment.points)
+        short, long = (problem_of(point.config, point.identity) for point in experiment.points)
         same = bool((long.inputs[:, : short.samples] == short.inputs).all())
         assert same is common

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nishimori.chains.loop import Schedule, Transition
 from nishimori.samplers.base import Info
+from nishimori.samplers.replica_exchange import ReplicaInfo
 
 Values = NDArray[np.float64]
 
@@ -35,7 +36,8 @@ class Record:
 
     `draws[name]` [instances, chains or pairs, draws], for vectors one axis more; `warmup[name]` [instances, chains or
     pairs, warmup + 1], the start first, scalars only; `statistics` per transition: `acceptance`, `accepted`,
-    `energy_error`, `divergent` [instances, chains, transitions] and `num_steps` [transitions].
+    `energy_error`, `divergent` [instances, chains, transitions], `num_steps` [transitions], and for replica exchange
+    `swap_acceptance` [instances, chains, transitions, levels - 1], NaN where a pair was not tried.
     """
 
     schedule: Schedule
@@ -71,9 +73,12 @@ def _scalars(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _statistics(info: Info) -> dict[str, Tensor]:
-    return {
+    statistics = {
         "acceptance": info.acceptance,
         "accepted": info.accepted,
         "energy_error": info.energy_error,
         "divergent": info.divergent,
     }
+    if isinstance(info, ReplicaInfo):
+        statistics["swap_acceptance"] = info.swap_acceptance
+    return statistics

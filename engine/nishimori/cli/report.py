@@ -1,5 +1,6 @@
 """What commands print and draw about finished points."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,22 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
+        *_choices(ordered),
         *_absent(ordered),
     ]
     return "\n".join(lines)
+
+
+def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What calibration chose at how many points, where it was left to it."""
+    chosen = [
+        f"{choice['integrator']} on the {choice['target']} posterior"
+        for summary in summaries
+        for choice in summary.get("calibration", {}).get("choices", ())
+        if choice["chosen"]
+    ]
+    counts = Counter(chosen).most_common()
+    return [f"sampler: {', '.join(f'{name} ({count} points)' for name, count in counts)}"] if counts else []
 
 
 def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -43,7 +43,8 @@ class CollapsedPosterior:
         device: str = "auto",
         form: Literal["auto", "weight", "kernel"] = "auto",
     ) -> None:
-        require_collapsible(problem)
+        require_gaussian_readout(problem)
+        _require_gaussian_channel(problem)
         if form not in ("auto", *FORMS):
             raise ValueError(f"form {form!r} is not known; use auto, weight or kernel")
         self.problem = problem
@@ -53,24 +54,25 @@ class CollapsedPosterior:
         self.width = problem.network.widths[-1]
         self.num_parameters = problem.network.num_parameters - self.width
         self.form = ("weight" if self.width <= problem.samples else "kernel") if form == "auto" else form
-        self._forms: dict[int, WeightForm | KernelForm] = {}
+        self._labelled: dict[int, Labelled] = {}
 
     def layout(self, chains: int) -> Layout:
         return Layout(len(self.instances), chains, self.problem.network.block_shapes[:-1])
 
-    def _readouts(self, chains: int) -> WeightForm | KernelForm:
-        if chains not in self._forms:
-            labels, noise = self.problem.labels.to(self.device), self.problem.channel.noise_variance
-            self._forms[chains] = FORMS[self.form](Labelled.of(labels, noise, chains, self.width, self.dtype))
-        return self._forms[chains]
-
     def _hidden(self, position: Position, inputs: str = "train") -> Tensor:
         return self.posterior.network(inputs, position.layout.chains).forward_hidden(position.blocks)
 
+    def _readout(self, position: Position, exact: bool = True) -> WeightForm | KernelForm:
+        """The readout's law given W."""
+        chains = position.layout.chains
+        if chains not in self._labelled:
+            labels, noise = self.problem.labels.to(self.device), self.problem.channel.noise_variance
+            self._labelled[chains] = Labelled.of(labels, noise, chains, self.width, self.dtype)
+        return FORMS[self.form].of(self._labelled[chains], self._hidden(position), exact)
+
     def nlml(self, position: Position) -> Tensor:
         """-log p(labels | W), [instances, chains], float64."""
-        readouts = self._readouts(position.layout.chains)
-        return readouts.negative_log_evidence(readouts.factorise(self._hidden(position)))
+        return self._readout(position).negative_log_evidence()
 
     def energy(self, position: Position) -> Tensor:
         """U, [instances, chains], float64."""
@@ -79,22 +81,20 @@ class CollapsedPosterior:
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         """dU/dW, laid out like the position; written to `out` where given. With "fp32" it is made of float32 products
         where the noise variance stands far above their rounding."""
-        return self._gradient(position, out, exact=False)[1]
+        return self._pulled_back(self._readout(position, exact=False), position, out)
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
         """Both, from one forward pass and one factorisation."""
-        nlml, gradient = self._gradient(position, out, exact=True)
-        return nlml + chain_dot(position, position) / 2, gradient
+        readout = self._readout(position)
+        gradient = self._pulled_back(readout, position, out)
+        return readout.negative_log_evidence() + chain_dot(position, position) / 2, gradient
 
-    def _gradient(self, position: Position, out: Position | None, exact: bool) -> tuple[Tensor, Position]:
+    def _pulled_back(self, readout: WeightForm | KernelForm, position: Position, out: Position | None) -> Position:
         network = self.posterior.network("train", position.layout.chains)
-        readouts = self._readouts(position.layout.chains)
-        hidden = network.forward_hidden(position.blocks)
-        factor = readouts.factorise(hidden, exact)
-        readouts.gradient(factor, hidden, out=network.top_gradient)
+        readout.gradient(out=network.top_gradient)
         gradient = position.empty_like() if out is None else out
         network.pull_back_hidden(position.blocks, network.top_gradient, position.blocks, gradient.blocks)
-        return readouts.negative_log_evidence(factor), gradient
+        return gradient
 
     def complete(
         self, position: Position, randomness: Randomness, step: int, stream: Stream = Stream.READOUT
@@ -104,24 +104,22 @@ class CollapsedPosterior:
         With W from this target the result is a draw from `posterior`. The draw is addressed by (stream, step, instance,
         chain); element = index of the readout's weight, then, in the kernel form, samples more.
         """
-        readouts = self._readouts(position.layout.chains)
-        normals = Layout(len(self.instances), position.layout.chains, ((readouts.num_normals,),))
-        normals = randomness.fill_normals(normals.empty(torch.float64, self.device), stream, step).blocks[0]
-        hidden = self._hidden(position)
-        readout = readouts.draw(readouts.factorise(hidden), hidden, normals)
-        network = self.problem.layout(position.layout.chains).empty(self.dtype, self.device)
-        for block, weights in zip(network.blocks, (*position.blocks, readout), strict=True):
-            block.copy_(weights)
-        return network
+        readout, chains = self._readout(position), position.layout.chains
+        layout = Layout(len(self.instances), chains, ((readout.num_normals,),))
+        normals = randomness.fill_normals(layout.empty(torch.float64, self.device), stream, step)
+        weights = self.problem.layout(chains).empty(self.dtype, self.device)
+        drawn = readout.draw(normals.blocks[0])
+        for block, values in zip(weights.blocks, (*position.blocks, drawn), strict=True):
+            block.copy_(values)
+        return weights
 
     def predictions(self, position: Position, inputs: str = "train") -> tuple[Tensor, Tensor]:
         """Mean and variance of F over the readout given W, [instances, chains, rows], on the "train" or "test" inputs.
 
         Averages of these over W are those of F with less noise (Rao and Blackwell).
         """
-        readouts, hidden = self._readouts(position.layout.chains), self._hidden(position)
-        rows = hidden if inputs == "train" else self._hidden(position, inputs)
-        return readouts.predict(readouts.factorise(hidden), hidden, rows)
+        readout = self._readout(position)
+        return readout.predict(readout.hidden if inputs == "train" else self._hidden(position, inputs))
 
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """The hidden layers of `Posterior.initial_position`: the teacher's, or prior draws."""
@@ -131,16 +129,20 @@ class CollapsedPosterior:
         return Position(weights.flat[:count], layout)
 
 
-def require_collapsible(problem: Problem) -> None:
-    """ValueError unless the readout is a sampled Gaussian one, above a hidden layer, with Gaussian noise."""
+def require_gaussian_readout(problem: Problem) -> None:
+    """ValueError unless the readout is a sampled Gaussian one, above a hidden layer."""
     if problem.network.readout != "gaussian":
         raise ValueError(
-            f"readout {problem.network.readout!r} cannot be integrated out: there is no Gaussian readout; use Posterior"
+            f"readout {problem.network.readout!r} is not Gaussian and can be neither integrated out nor repriorised; "
+            "use Posterior"
         )
     if problem.network.depth == 0:
-        raise ValueError("a network without hidden layers is its readout and nothing remains to sample; use Posterior")
+        raise ValueError("a network without hidden layers is its readout: nothing remains to sample; use Posterior")
+
+
+def _require_gaussian_channel(problem: Problem) -> None:
     if not isinstance(problem.channel, GaussianChannel):
         raise ValueError(
-            "the readout is integrated out exactly for the Gaussian channel alone; use RepriorisedPosterior with the "
+            "the readout is integrated out exactly for the Gaussian channel alone; use RepriorisedPosterior with this "
             "channel's log likelihood"
         )

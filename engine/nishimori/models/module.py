@@ -10,7 +10,7 @@ from nishimori.description.errors import BadInput
 from nishimori.models.density import require_prior_start
 from nishimori.models.device import resolve_device, resolve_precision
 from nishimori.models.first_use import require_gradient, require_repeatable, require_values, user_code
-from nishimori.models.layout import Layout, Position, chain_dot
+from nishimori.models.layout import Layout, Position
 from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood, LogLikelihood, place
 from nishimori.models.module_parameters import PriorScale, prior_scales, sampled_shapes
 from nishimori.models.randomness import Randomness
@@ -90,7 +90,7 @@ class ModuleTarget:
         return self._energy(values, position), gradient
 
     def _energy(self, log_likelihoods: Tensor, position: Position) -> Tensor:
-        return chain_dot(position, position) / 2 - log_likelihoods.double()
+        return _squared_norm(position) / 2 - log_likelihoods.double()
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
         """Log likelihoods [chains] and dU/dtheta."""
@@ -147,7 +147,7 @@ class ModuleTarget:
 
         with torch.no_grad():
             found = torch.func.vmap(outputs, chunk_size=PREDICTION_CHUNK)(self._parameters(position))
-        return found.view(*leading, *found.shape[1:])
+        return found.reshape(*leading, *found.shape[1:])
 
     def parameters_of(self, position: Kept) -> dict[str, Tensor]:
         """Name -> [*leading, *shape], a copy in the module's own scale; leading axes as in `predict`."""
@@ -198,3 +198,10 @@ class ModuleTarget:
             old = before.get(name)
             if old is None or old.shape != buffer.shape or not ((old == buffer) | (old.isnan() & buffer.isnan())).all():
                 raise BadInput(f"the module changes its buffer {name!r} when it is called; {PURE}")
+
+
+def _squared_norm(position: Position) -> Tensor:
+    """|theta|^2, [1, chains], in float64: `chain_dot` of the position with itself, without copies in float64."""
+    blocks = [block.flatten(2) for block in position.blocks]
+    norms = [torch.linalg.vector_norm(block, dim=-1, dtype=torch.float64) for block in blocks]
+    return torch.stack(norms).square().sum(0)

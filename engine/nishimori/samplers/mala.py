@@ -136,7 +136,8 @@ class MALA:
     ) -> MALAKernel:
         """The kernel with the step size filled in; a transition is one step whatever `num_steps` says.
 
-        A calibrated step of pcnl is at most 2. Raises ValueError where pcnl is asked for and the target has no Gaussian prior.
+        A calibrated step of pcnl is at most 2. Raises ValueError where pcnl is asked for and the target has no Gaussian
+        prior.
         """
         del num_steps
         automatic = "pcnl" if target.gaussian_prior else "langevin"

@@ -43,7 +43,6 @@ class Run:
     predictions: PredictionMeans
     state: State
     analysis: Analysis
-    swap_acceptance: tuple[float, ...] = ()
 
     @property
     def draws(self) -> dict[str, Values]:
@@ -77,6 +76,14 @@ class Run:
         return float(self.record.statistics["acceptance"][..., self.record.schedule.warmup :].mean())
 
     @property
+    def swap_acceptance(self) -> list[float]:
+        """Mean probability that neighbouring levels of replica exchange swap, by pair; empty for other samplers."""
+        if "swap_acceptance" not in self.record.statistics:
+            return []
+        measured = self.record.statistics["swap_acceptance"][:, :, self.record.schedule.warmup :]
+        return np.nanmean(measured, axis=(0, 1, 2)).tolist()
+
+    @property
     def realised_path_length(self) -> float:
         """Mean over instances and measured transitions of step size times the jittered number of steps."""
         steps = self.record.statistics["num_steps"][self.record.schedule.warmup :]
@@ -86,7 +93,7 @@ class Run:
         """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""
         return {
             "acceptance": self.acceptance,
-            **({"swap_acceptance": list(self.swap_acceptance)} if self.swap_acceptance else {}),
+            **({"swap_acceptance": self.swap_acceptance} if self.swap_acceptance else {}),
             **asdict(self.analysis.behaviour),
             "verdict": asdict(self.verdict),
             "observables": {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.writers import PointWriter
     from nishimori.models.problem import Problem
-    from nishimori.samplers.base import Sampler
+    from nishimori.samplers.base import Sampler, State
     from nishimori.sampling import Run
     from nishimori.sampling.auto import NetworkTarget
 
@@ -176,6 +176,8 @@ def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "Ca
 
 def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
     """What the segment and the state file hold, as host arrays."""
+    from nishimori.samplers.replica_exchange import ReplicaState
+
     segment = {
         "draws": run.record.draws,
         "warmup": run.record.warmup,
@@ -183,10 +185,14 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "moments": run.predictions.to_host(),
         "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
-    state = {
-        "position": run.state.position.to_edge().cpu().numpy(),
-        "energy": run.state.energy.cpu().numpy(),
-    }
-    if run.state.momentum is not None:
-        state["momentum"] = run.state.momentum.to_edge().cpu().numpy()
+    state = _of_state(run.state)
+    if isinstance(run.state, ReplicaState):
+        state |= {f"replicas_{name}": values for name, values in _of_state(run.state.replicas).items()}
     return segment, {"state": state}
+
+
+def _of_state(state: "State") -> dict[str, Any]:
+    """What a state holds beyond what can be computed from it."""
+    positions = {"position": state.position, "momentum": state.momentum}
+    edges = {name: position.to_edge().cpu().numpy() for name, position in positions.items() if position is not None}
+    return {**edges, "energy": state.energy.cpu().numpy()}

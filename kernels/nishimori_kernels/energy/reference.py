@@ -49,9 +49,7 @@ def _readout(weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor]:
     return weights[:-1], weights[-1]
 
 
-def _layers(
-    matrices: Sequence[Tensor], inputs: Tensor, function: Elementwise
-) -> tuple[list[Tensor], list[Tensor]]:
+def _layers(matrices: Sequence[Tensor], inputs: Tensor, function: Elementwise) -> tuple[list[Tensor], list[Tensor]]:
     """Pre-activations z_l and activations h_l (h_0 the inputs), each [instances, chains, samples, d_l]."""
     pre, hidden = [], [inputs.unsqueeze(1)]
     for weight in matrices:
@@ -77,7 +75,7 @@ def latent(weights: Sequence[Tensor], inputs: Tensor, activation: Activation) ->
 def pull_back_hidden(
     matrices: Sequence[Tensor], inputs: Tensor, activation: Activation, top_gradient: Tensor
 ) -> list[Tensor]:
-    """sum_{i, mu} t_{i mu} d h_{L, i}(x_mu)/dW for W_1, ..., W_L, t = `top_gradient` [instances, chains, d_L, samples]."""
+    """sum_{i, mu} t_{i mu} dh_{L, i}(x_mu)/dW for each matrix, t = `top_gradient` [instances, chains, d_L, samples]."""
     function, derivative = _functions(activation)
     pre, hidden = _layers(matrices, inputs, function)
     gradients, signal = [], top_gradient.transpose(-1, -2)

@@ -24,9 +24,7 @@ class Labelled:
     coarse: torch.dtype
 
     @classmethod
-    def of(
-        cls, labels: Tensor, noise_variance: float, chains: int, width: int, dtype: torch.dtype
-    ) -> "Labelled":
+    def of(cls, labels: Tensor, noise_variance: float, chains: int, width: int, dtype: torch.dtype) -> "Labelled":
         """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`."""
         # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples.
         rounding = COARSE_MARGIN * torch.finfo(dtype).eps * labels.shape[1]

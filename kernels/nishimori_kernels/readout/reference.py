@@ -36,9 +36,7 @@ def readout_posterior(hidden: Tensor, labels: Tensor, noise_variance: float) -> 
     return mean.squeeze(-1), covariance
 
 
-def predictions(
-    hidden: Tensor, labels: Tensor, noise_variance: float, rows_hidden: Tensor
-) -> tuple[Tensor, Tensor]:
+def predictions(hidden: Tensor, labels: Tensor, noise_variance: float, rows_hidden: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of F, [instances, chains, rows], where the top hidden layer is `rows_hidden`."""
     mean, covariance = readout_posterior(hidden, labels, noise_variance)
     rows = features(rows_hidden)
