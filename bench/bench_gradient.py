@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from common import Row, interleaved, operations_of, options, report, row_of
+from common import Row, case_of, interleaved, operations_of, report_times, timing_options, timing_rows
 
 import nishimori as nm
 from nishimori.models.layout import Position
@@ -42,7 +42,7 @@ def products(dim: int, samples: int, depth: int, chains: int, device: torch.devi
 
 
 def bench(shape: tuple[int, int, int, int], repeats: int, device: str) -> list[Row]:
-    """Rows for one shape: provider, median and quantiles in milliseconds, GFLOP/s."""
+    """Rows for one shape; first ours is compared with plain autograd."""
     dim, samples, depth, chains = shape
     problem = nm.matched_teacher(nm.Network(dim, (dim,) * depth, "tanh"), nm.GaussianChannel(0.1), samples)
     target = nm.Posterior(problem, device=device)
@@ -56,16 +56,13 @@ def bench(shape: tuple[int, int, int, int], repeats: int, device: str) -> list[R
         "matrix products alone": products(dim, samples, depth, chains, target.device),
     }
     times = interleaved(providers, repeats, target.device)
-    operations = operations_of(shape)
-    return [
-        row_of("energy gradient", name, shape, seconds, operations, target.device) for name, seconds in times.items()
-    ]
+    return timing_rows("energy gradient", times, case_of(*shape), operations_of(*shape), target.device)
 
 
 def main() -> None:
-    chosen = options(__doc__)
+    options = timing_options(__doc__)
     for shape in SHAPES:
-        report(bench(shape, chosen.repeats, chosen.device), "matrix products alone", chosen.dry_run)
+        report_times(bench(shape, options.repeats, options.device), "matrix products alone", options)
 
 
 if __name__ == "__main__":

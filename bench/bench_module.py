@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from common import Row, interleaved, operations_of, options, report, row_of
+from common import Row, case_of, interleaved, operations_of, report_times, timing_options, timing_rows
 from torch import Tensor, nn
 
 import nishimori as nm
@@ -55,9 +55,7 @@ def bench(shape: tuple[int, int, int, int], repeats: int, device: str) -> list[R
         "Posterior": lambda: posterior.energy_and_gradient(same, out_too),
     }
     times = interleaved(providers, repeats, target.device)
-    name = "module energy and gradient"
-    operations = operations_of(shape)
-    return [row_of(name, provider, shape, seconds, operations, target.device) for provider, seconds in times.items()]
+    return timing_rows("module energy and gradient", times, case_of(*shape), operations_of(*shape), target.device)
 
 
 def _compare(by_hand: tuple[dict[str, Tensor], Tensor], *others: tuple[Tensor, Position]) -> None:
@@ -69,9 +67,9 @@ def _compare(by_hand: tuple[dict[str, Tensor], Tensor], *others: tuple[Tensor, P
 
 
 def main() -> None:
-    chosen = options(__doc__)
+    options = timing_options(__doc__)
     for shape in SHAPES:
-        report(bench(shape, chosen.repeats, chosen.device), "torch.func by hand", chosen.dry_run)
+        report_times(bench(shape, options.repeats, options.device), "torch.func by hand", options)
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ class Setting:
 ADJUSTED = {
     "leapfrog": Setting(HMC("leapfrog", jitter=0.4), 0.15, 10),
     "rotation": Setting(HMC("rotation", jitter=0.4), 0.15, 10),
-    "minimum_norm": Setting(HMC("minimum_norm", jitter=0.4), 0.25, 6),
-    "fourth_order": Setting(HMC("fourth_order", jitter=0.4), 0.4, 4),
+    "minimum_norm": Setting(HMC("minimum_norm", jitter=0.4), 0.18, 8),
+    "fourth_order": Setting(HMC("fourth_order", jitter=0.4), 0.25, 5),
     "mala": Setting(MALA(proposal="langevin"), 0.2, 1, 512, 300, 600),
     "pcnl": Setting(MALA(proposal="pcnl"), 0.2, 1, 512, 300, 600),
     "pcn": Setting(PCN(), 0.3, 1, 512, 300, 600),
-    "langevin": Setting(UnderdampedLangevin(), 0.15, 10),
-    "langevin rotation": Setting(UnderdampedLangevin(integrator="rotation"), 0.15, 10),
+    "langevin": Setting(UnderdampedLangevin(), 0.15, 6, 256, 60, 120),
+    "langevin rotation": Setting(UnderdampedLangevin(integrator="rotation"), 0.15, 6, 256, 60, 120),
     "mclmc": Setting(MCLMC(jitter=0.4), 0.15, 10),
 }
 UNADJUSTED = {

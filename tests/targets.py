@@ -178,7 +178,7 @@ def linear_network_prediction(problem: Problem, instance: int) -> tuple[Array, A
     (width,), noise = problem.network.widths, problem.channel.noise_variance
     scale = math.sqrt(problem.network.input_dim)
     train = problem.inputs[instance].numpy() / scale
-    test = problem.teacher.test_inputs[instance].numpy() / scale
+    test = problem.rows("test")[instance].numpy() / scale
     labels = problem.labels[instance].numpy()
     values, vectors = np.linalg.eigh(train @ train.T)
     rotated, cross = vectors.T @ labels, test @ train.T @ vectors

@@ -5,7 +5,7 @@ import torch
 import nishimori as nm
 
 generator = torch.Generator().manual_seed(0)
-inputs = torch.randn(500, 5, generator=generator, dtype=torch.float64)
+inputs = torch.randn(300, 5, generator=generator, dtype=torch.float64)
 truth = torch.tensor([1.0, -2.0, 0.5, 0.0, 1.5], dtype=torch.float64)
 labels = torch.bernoulli(torch.sigmoid(inputs @ truth), generator=generator)
 
@@ -20,7 +20,7 @@ def log_density(weights: torch.Tensor) -> torch.Tensor:
 
 
 target = nm.DensityTarget(log_density, dim=5, gaussian_prior=True, device="cpu")
-run = nm.sample(target, nm.HMC(), chains=16, warmup=200, draws=250, seed=0, keep="position")
+run = nm.sample(target, nm.HMC(), chains=8, warmup=100, draws=200, seed=0, keep="position")
 
 print("weight  true  posterior mean   95 % interval")
 position = run.draws["position"].reshape(-1, 5)  # [chains, draws, 5] to [chains * draws, 5]

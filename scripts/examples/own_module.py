@@ -9,14 +9,11 @@ import nishimori as nm
 
 generator = torch.Generator().manual_seed(1)
 inputs = torch.rand(60, 1, generator=generator) * 6 - 3
-targets = torch.sin(2 * inputs) + 0.1 * torch.randn(60, 1, generator=generator)
+targets = torch.sin(2 * inputs) + 0.3 * torch.randn(60, 1, generator=generator)
 
-module = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1))
-prior_scale = {
-    name: 1 / math.sqrt(parameter.shape[1]) if name.endswith("weight") else 1.0
-    for name, parameter in module.named_parameters()
-}
-target = nm.ModuleTarget(module, nm.GaussianLikelihood(inputs, targets, noise_variance=0.01), prior_scale, device="cpu")
+module = nn.Sequential(nn.Linear(1, 10), nn.Tanh(), nn.Linear(10, 1))
+prior_scale = {"0.weight": 1.5, "0.bias": 1.5, "2.weight": 1.0, "2.bias": 1.0}  # standard deviations
+target = nm.ModuleTarget(module, nm.GaussianLikelihood(inputs, targets, noise_variance=0.09), prior_scale, device="cpu")
 
 
 def slope_at_zero(theta: torch.Tensor) -> torch.Tensor:
@@ -27,10 +24,10 @@ def slope_at_zero(theta: torch.Tensor) -> torch.Tensor:
 
 run = nm.sample(
     target,
-    nm.HMC(),
-    chains=16,
-    warmup=300,
-    draws=150,
+    nm.HMC(num_steps=24, target_acceptance=0.9),
+    chains=8,
+    warmup=150,
+    draws=200,
     seed=0,
     observables={"slope_at_zero": slope_at_zero},
     keep="position",

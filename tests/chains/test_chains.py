@@ -81,7 +81,7 @@ def test_chains_start_where_the_plan_says():
     problem = nm.matched_teacher(nm.Network(4, (3,)), nm.GaussianChannel(0.1), 5, 2, test_samples=1)
     posterior = nm.Posterior(problem, "fp64", "cpu")
     start = initial_position(posterior, ChainPlan.of(2, "both"), 7, "p").to_edge()
-    teacher = problem.teacher.weights.to_edge()
+    teacher = problem.known_teacher().weights.to_edge()
     assert torch.equal(start[:, :2], teacher.expand(-1, 2, -1))
     rows = [row for instance in start[:, 2:] for row in instance]
     assert not any(torch.equal(a, b) for a, b in combinations(rows, 2))

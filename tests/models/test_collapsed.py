@@ -188,6 +188,21 @@ def test_a_chain_that_cannot_be_factorised_is_alone(value, form):
     target.predictions(spoilt, "test")
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", FORMS)
+def test_cuda_equals_the_cpu(form):
+    problem = problem_of((12, 9), 10)
+    found = []
+    for device in ("cpu", "cuda"):
+        target = CollapsedPosterior(problem, "fp64", device, form)
+        position = target.initial_position(3, "prior", seed=2)
+        energy, gradient = target.energy_and_gradient(position)
+        weights = target.complete(position, Randomness.of(3, "", problem.instances, range(3)), 4)
+        values = energy, gradient.flat, target.gradient(position).flat, weights.flat, *target.predictions(position)
+        found.append([value.cpu() for value in values])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
+
+
 def test_what_cannot_be_collapsed_is_refused_with_a_sentence():
     fixed = nm.matched_teacher(nm.Network(4, (3,), readout="fixed"), nm.GaussianChannel(NOISE), 5)
     linear = nm.matched_teacher(nm.Network(4), nm.GaussianChannel(NOISE), 5)

@@ -175,19 +175,21 @@ def test_refusals_say_what_to_do():
         stopped.gradient(position)
 
 
-def kernel_and_output(posterior: nm.Posterior, weights: Position) -> Tensor:
-    """The kernel of two training inputs, F at the first one and its square, [values, instances, chains]."""
+def kernel_and_outputs(posterior: nm.Posterior, weights: Position) -> Tensor:
+    """The trace of the last kernel, that kernel along the labels, F at an input and its square: [values, instances,
+    chains]."""
     hidden = posterior.network("train", weights.layout.chains).forward_hidden(weights.blocks)
-    products = (hidden[..., 0] * hidden[..., 1]).mean(-1)
+    along = (hidden @ posterior.problem.labels[:, None, :, None]).square().mean((-1, -2))
+    trace = hidden.square().mean((-1, -2))
     output = posterior.latent(weights)[..., 0].clone()
-    return torch.stack([products, output, output.square()])
+    return torch.stack([trace, along, output, output.square()])
 
 
 def by_importance_sampling(problem: nm.Problem, likelihood: LogLikelihood, draws: int) -> tuple[Tensor, Tensor]:
-    """Posterior means of `kernel_and_output` and their standard errors, from prior draws of all weights."""
+    """Posterior means of `kernel_and_outputs` and their standard errors, from prior draws of all weights."""
     posterior = nm.Posterior(problem, "fp64", "cpu")
     weights = posterior.initial_position(tuple(range(draws)), "prior", seed=77)
-    values = kernel_and_output(posterior, weights).squeeze(1)
+    values = kernel_and_outputs(posterior, weights).squeeze(1)
     logs = likelihood(posterior.latent(weights), problem.labels.unsqueeze(1)).squeeze(0)
     share = torch.softmax(logs, 0)
     means = values @ share
@@ -217,13 +219,13 @@ class WithoutDeterminant:
 def sampled(
     target: RepriorisedPosterior | WithoutDeterminant, chains: int = 100, draws: int = 100
 ) -> tuple[Tensor, Tensor]:
-    """Means of `kernel_and_output` over chains of rotation HMC, and standard errors from their spread."""
+    """Means of `kernel_and_outputs` over chains of rotation HMC, and standard errors from their spread."""
     kernel = fixed_kernel(target, "rotation", 0.35, 4, chains, seed=6, jitter=0.4)
     position = target.initial_position(chains, "prior", seed=6)
     start = State(position, *target.energy_and_gradient(position))
     randomness = Randomness.of(0, "", target.instances, range(chains))
     found = [
-        kernel_and_output(target.posterior, target.complete(state.position, randomness, 0))
+        kernel_and_outputs(target.posterior, target.complete(state.position, randomness, 0))
         for state in states(kernel, start, 20, draws)
     ]
     averages = torch.stack(found).mean(0).squeeze(1)  # [values, chains]

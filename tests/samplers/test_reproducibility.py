@@ -93,7 +93,7 @@ def problem_of(instances, samples: int = 6, seed: int = 0, point: str = "", test
 
 
 def parts(problem: nm.Problem) -> dict[str, torch.Tensor]:
-    teacher = problem.teacher
+    teacher = problem.known_teacher()
     return {
         "weights": teacher.weights.to_edge(),
         "inputs": problem.inputs,
@@ -134,8 +134,8 @@ def test_another_seed_or_point_draws_everything_anew(change):
 
 def test_the_parts_of_a_problem_are_independent_draws():
     problem = problem_of(2, samples=5)
-    assert not torch.isclose(problem.inputs, problem.teacher.test_inputs).any()
-    noise = problem.labels - problem.teacher.latent
+    assert not torch.isclose(problem.inputs, problem.known_teacher().test_inputs).any()
+    noise = problem.labels - problem.known_teacher().latent
     assert not torch.isclose(noise[0] / CHANNEL.noise_variance**0.5, problem.inputs[0, :, 0]).any()
 
 

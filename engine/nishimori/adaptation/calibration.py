@@ -37,9 +37,9 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_size_most_steps: int = 16
 
 
-def schedule_of(target: Target) -> Schedule:
-    """Longer without a Gaussian prior: chains may start far from the bulk, and nothing is known of its scales."""
-    return Schedule() if target.gaussian_prior else Schedule(step_size_updates=100)
+NEARBY = Schedule()
+FROM_AFAR = Schedule(step_size_updates=150)
+"""Where no exact start is known: the chains have to find the bulk of the density first."""
 
 
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,7 +110,7 @@ def calibrate(
     randomness: Randomness,
     observables: Observables | None,
     progress: Callable[[int, int, float], None],
-    schedule: Schedule | None = None,
+    schedule: Schedule = NEARBY,
 ) -> CalibrationRecord:
     """Choose what `sampler` leaves open, with chains that start at `position`.
 
@@ -124,7 +124,7 @@ def calibrate(
     needs_count = sampler.num_steps is None and sampler.path_length is None
     if sampler.step_size is not None and not needs_count:
         return _record(target, fixed, _fixed_count(sampler, fixed))
-    settling = _Settling(target, sampler, randomness, schedule or schedule_of(target))
+    settling = _Settling(target, sampler, randomness, schedule)
     state = settling.start(position)
     total = settling.updates + needs_count * num_scans(state)
     done = iter(range(1, total + 1))

@@ -48,7 +48,7 @@ def run(
         return DONE
     refuse_foreign(out, loaded)
     if not finished(out, loaded):
-        _require_runnable(loaded)
+        _require_runnable(experiment, loaded)
     claim(out, loaded, lambda: versions(loaded.points[0].config.run.device))
     try:
         summaries = _run(out, loaded)
@@ -92,14 +92,12 @@ def _grid(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def _require_runnable(experiment: Experiment) -> None:
+def _require_runnable(path: Path, experiment: Experiment) -> None:
     for point in experiment.points:
         try:
             SYSTEMS[point.config.system.kind].require_runnable(point.config)
         except BadInput as refusal:
-            raise BadInput(
-                f"{refusal} (point {point.identity})" if len(experiment.points) > 1 else str(refusal)
-            ) from None
+            raise BadInput(f"{path}: {refusal}") from None
 
 
 def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:

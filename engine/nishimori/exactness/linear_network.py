@@ -15,6 +15,7 @@ from nishimori.models.layout import Position
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.models.randomness import Randomness
+from nishimori.models.repriorised import RepriorisedPosterior
 from nishimori.samplers.base import State
 
 INSTANCES, TEST_SAMPLES = 8, 30
@@ -23,34 +24,34 @@ QUANTITIES = ("mean prediction", "variance of predictions")
 
 def linear_network(place: Place) -> Case:
     """The posterior of all weights. Chains start at exact draws; quantities are functions of F on test inputs."""
-    target = Posterior(_problem(), place.precision, place.device)
-    mean, variance = _exact(target)
+    target = Posterior(linear_problem(), place.precision, place.device)
+    mean, variance = exact_predictions(target)
 
     def observe(state: State) -> Tensor:
         latent = target.latent(state.position, "test").double()
-        return _scaled(latent, torch.zeros_like(latent), mean, variance)
+        return scaled_predictions(latent, torch.zeros_like(latent), mean, variance)
 
-    return Case(target, QUANTITIES, observe, _start(target))
+    return Case(target, QUANTITIES, observe, exact_start(target))
 
 
 def collapsed_linear_network(place: Place) -> Case:
     """The posterior of the first layer, the readout integrated out; F enters by its mean and variance given W."""
-    target = CollapsedPosterior(_problem(), place.precision, place.device)
-    mean, variance = _exact(target)
+    target = CollapsedPosterior(linear_problem(), place.precision, place.device)
+    mean, variance = exact_predictions(target)
 
     def observe(state: State) -> Tensor:
         given, spread = target.predictions(state.position, "test")
-        return _scaled(given.double(), spread.double(), mean, variance)
+        return scaled_predictions(given.double(), spread.double(), mean, variance)
 
-    return Case(target, QUANTITIES, observe, _start(target))
+    return Case(target, QUANTITIES, observe, exact_start(target))
 
 
-def _problem() -> Problem:
+def linear_problem() -> Problem:
     network = Network(6, (4,), "identity")
     return matched_teacher(network, GaussianChannel(0.5), 10, INSTANCES, test_samples=TEST_SAMPLES)
 
 
-def _exact(target: Posterior | CollapsedPosterior) -> tuple[Tensor, Tensor]:
+def exact_predictions(target: Posterior | CollapsedPosterior) -> tuple[Tensor, Tensor]:
     """Means and variances of F, [instances, 1, test_samples]."""
     exact = [linear_network_prediction(target.problem, place) for place in range(INSTANCES)]
     stacked = (np.stack(values) for values in zip(*exact, strict=True))
@@ -58,7 +59,7 @@ def _exact(target: Posterior | CollapsedPosterior) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _start(target: Posterior | CollapsedPosterior) -> Callable[[Randomness], Position]:
+def exact_start(target: Posterior | CollapsedPosterior | RepriorisedPosterior) -> Callable[[Randomness], Position]:
     """Independent exact draws, of the blocks that the target has."""
 
     def start(randomness: Randomness) -> Position:
@@ -71,7 +72,7 @@ def _start(target: Posterior | CollapsedPosterior) -> Callable[[Randomness], Pos
     return start
 
 
-def _scaled(given: Tensor, spread: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def scaled_predictions(given: Tensor, spread: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """Projection of predictions on their exact mean, and squared deviations over exact variances; predictions have
     mean `given` and variance `spread` in a state."""
     projection = (given * mean).sum(-1) / mean.square().sum(-1)

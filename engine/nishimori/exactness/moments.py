@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nishimori.chains.loop import Schedule, chain_loop
-from nishimori.exactness.laws import LARGEST_RELATIVE_ERROR, MOST_Z, Comparison, Outcome, Place
+from nishimori.exactness.laws import MOST_Z, Comparison, Outcome, Place
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
@@ -46,7 +46,6 @@ class MomentLaw:
     warmup: int
     draws: int
     most_z: float = MOST_Z
-    largest_relative_error: float = LARGEST_RELATIVE_ERROR
 
     def check(self, place: Place) -> Outcome:
         case = self.case(place)
@@ -54,8 +53,8 @@ class MomentLaw:
         kernel = fixed_kernel(case.target, self.sampler, randomness)
         state = kernel.init(case.start(randomness))
         averages = chain_averages(kernel, state, Schedule(self.warmup, self.draws), case.observe)
-        comparisons = tuple(compare(name, values) for name, values in zip(case.quantities, averages, strict=True))
-        return Outcome(comparisons, self.most_z, self.largest_relative_error)
+        named = zip(case.quantities, averages, strict=True)
+        return Outcome(tuple(compare(name, values, self.most_z) for name, values in named))
 
 
 def standard_normals(target: Target, randomness: Randomness) -> Position:
@@ -80,9 +79,9 @@ def chain_averages(kernel: Kernel, state: State, schedule: Schedule, observe: Ca
     return (total / schedule.draws).cpu()
 
 
-def compare(quantity: str, averages: Tensor) -> Comparison:
+def compare(quantity: str, averages: Tensor, most_z: float = MOST_Z) -> Comparison:
     """The mean of chain averages [instances, chains] against 1: each instance's error is the spread over its chains."""
     instances, chains = averages.shape
     error = float((averages.var(dim=1) / chains).sum().sqrt()) / instances
     deviation = float(averages.mean()) - 1
-    return Comparison(quantity, deviation / error if error > 0 else math.nan, error)
+    return Comparison(quantity, deviation / error if error > 0 else math.nan, error, most_z)

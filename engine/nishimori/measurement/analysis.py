@@ -15,6 +15,7 @@ from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.measurement.observers import Observer
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Behaviour, Verdict, judge
+from nishimori.models.density import DensityTarget
 
 Values = NDArray[np.float64]
 
@@ -88,8 +89,13 @@ def _matched(
 
 
 def _without_teacher(record: Record, observer: Observer, alarms: Sequence[str]) -> Analysis:
-    """Estimates over the posterior of the instances given; the only exact check is the virial."""
-    vectors = ("position", *observer.own.functions)
+    """Estimates over the posterior of the instances given; the only exact check is the virial.
+
+    The kept position of a density is judged component by component; parameters of a network, which mean little one by
+    one, are not.
+    """
+    own = observer.own.functions
+    vectors = ("position", *own) if isinstance(observer.target, DensityTarget) else own
     draws = {**record.draws, **_components(record.draws, vectors)}
     names = [name for name, values in draws.items() if values.ndim == 3 and name not in UNJUDGED]
     convergences = {name: convergence(draws[name]) for name in names}

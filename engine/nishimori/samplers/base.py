@@ -78,8 +78,8 @@ class Sampler(Protocol):
     `kernel` fills in the step size ([instances], [instances, chains] or [blocks, instances, chains or 1], float64) and
     the number of steps: integrator steps a transition, or steps in which a momentum is forgotten. `layer_scales`
     asks for a scale of the step size for every layer. Kernels of a sampler that leaves `num_steps` open also have a
-    `trajectory` (see `HMCKernel.trajectory`), which calibration follows. Calibration stops at `largest_step_size`: where the
-    acceptance stays high at any step, a longer one would turn back.
+    `trajectory` (see `HMCKernel.trajectory`), which calibration follows. Calibration stops at `largest_step_size`:
+    where the acceptance stays high at any step, a longer one would turn back.
     """
 
     @property

@@ -2,20 +2,19 @@
 
 Update, with xi ~ N(0, I) and step size h: propose
 
-    langevin   theta' = theta - (h^2 / 2) grad U + h xi
-    pcnl       theta' = theta - (2 delta / (2 + delta)) grad U + (sqrt(8 delta) / (2 + delta)) xi,  delta = h^2 / 2
+    langevin   theta' = theta + h (xi - (h / 2) grad U)
+    pcnl       theta' = theta + (h / (1 + h^2 / 4)) (xi - (h / 2) grad U)
 
-and accept with the Hastings ratio. A langevin step is one leapfrog step of size h with momentum xi. With a Gaussian
-prior, grad U = theta + grad Phi, the second line is (2 + delta) theta' = (2 - delta) theta - 2 delta grad Phi
-+ sqrt(8 delta) xi: reversible for the prior, so its acceptance depends on Phi alone and not on the dimension; the two
-agree to order h^2. Both leave exp(-U) invariant. Source: Roberts and Tweedie 1996; Cotter, Roberts, Stuart and White
-2013, arXiv 1202.0709, section 4.
+and accept with the Hastings ratio. A langevin step, theta - (h^2 / 2) grad U + h xi, is one leapfrog step of size h
+with momentum xi. With a Gaussian prior, grad U = theta + grad Phi, and delta = h^2 / 2 the second line is
+(2 + delta) theta' = (2 - delta) theta - 2 delta grad Phi + sqrt(8 delta) xi: reversible for the prior, so that its
+acceptance depends on Phi alone and not on the dimension. Both leave exp(-U) invariant. Source: Roberts and Tweedie
+1996; Cotter, Roberts, Stuart and White 2013, arXiv 1202.0709, section 4.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -62,9 +61,7 @@ class MALAKernel:
 
 def langevin(target: Target, state: State, noise: Position, step_size: Tensor) -> tuple[State, Tensor]:
     """The way back is the proposal with noise (h / 2) (grad U + grad U') - xi."""
-    proposed = _drifted(target, state, noise, step_size.square() / 2, step_size)
-    back = noise.clone()
-    add_scaled_(back, gradient_of(state), -step_size / 2)
+    proposed, back = _proposed(target, state, noise, step_size, step_size)
     add_scaled_(back, gradient_of(proposed), -step_size / 2)
     kinetic = (chain_dot(back, back) - chain_dot(noise, noise)) / 2
     return proposed, proposed.energy - state.energy + kinetic
@@ -72,7 +69,7 @@ def langevin(target: Target, state: State, noise: Position, step_size: Tensor) -
 
 def pcnl(target: Target, state: State, noise: Position, step_size: Tensor) -> tuple[State, Tensor]:
     delta = step_size.square() / 2
-    proposed = _drifted(target, state, noise, 2 * delta / (2 + delta), 2 * step_size / (2 + delta))
+    proposed, _ = _proposed(target, state, noise, step_size, step_size / (1 + delta / 2))
     return proposed, _rho(proposed, state, delta) - _rho(state, proposed, delta)
 
 
@@ -82,12 +79,14 @@ LONGEST_PCNL = 2.0
 PROPOSALS: dict[str, Proposal] = {"langevin": langevin, "pcnl": pcnl}
 
 
-def _drifted(target: Target, state: State, noise: Position, drift: Tensor, scale: Tensor) -> State:
-    """theta - drift * grad U + scale * noise."""
-    position = state.position.clone()
-    add_scaled_(position, gradient_of(state), -drift)
-    add_scaled_(position, noise, scale)
-    return State(position, *target.energy_and_gradient(position))
+def _proposed(
+    target: Target, state: State, noise: Position, step_size: Tensor, length: Tensor
+) -> tuple[State, Position]:
+    """The state at theta + length * velocity, and the velocity xi - (h / 2) grad U."""
+    position, velocity = state.position.clone(), noise.clone()
+    add_scaled_(velocity, gradient_of(state), -step_size / 2)
+    add_scaled_(position, velocity, length)
+    return State(position, *target.energy_and_gradient(position)), velocity
 
 
 def _rho(start: State, end: State, delta: Tensor) -> Tensor:
@@ -108,10 +107,6 @@ class MALA:
     `proposal` "langevin", "pcnl" (needs a N(0, I) prior), or "auto": pcnl where the prior is N(0, I), else langevin.
     """
 
-    num_steps: ClassVar[int] = 1
-    path_length: ClassVar[None] = None
-    layer_scales: ClassVar[bool] = False
-
     step_size: float | None = None
     proposal: str = "auto"
     target_acceptance: float = 0.574
@@ -121,6 +116,18 @@ class MALA:
             raise ValueError(f"proposal {self.proposal!r} is not known; use one of auto, {', '.join(PROPOSALS)}")
         require_positive(step_size=self.step_size)
         require_fraction(target_acceptance=self.target_acceptance)
+
+    @property
+    def num_steps(self) -> int:
+        return 1
+
+    @property
+    def path_length(self) -> None:
+        return None
+
+    @property
+    def layer_scales(self) -> bool:
+        return False
 
     @property
     def largest_step_size(self) -> float:

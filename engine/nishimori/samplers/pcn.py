@@ -7,7 +7,6 @@ Stuart and White 2013, arXiv 1202.0709, section 4 (Neal 1999).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,9 +33,10 @@ class PCNKernel:
         """One transition; `step` addresses its random numbers."""
         noise = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
         position = state.position.clone()
-        # 1 - sqrt(1 - b^2) without cancellation: a factor rounded to float32 would change the law for small b.
-        loss = self.step_size.square() / (1 + torch.sqrt(1 - self.step_size.square()))
-        add_scaled_(position, state.position, -loss)
+        # theta + b (xi - pull theta), pull = (1 - sqrt(1 - b^2)) / b: in float32 a factor close to 1, or a small pull
+        # added to theta by itself, would round away.
+        pull = self.step_size / (1 + torch.sqrt(1 - self.step_size.square()))
+        add_scaled_(noise, state.position, -pull)
         add_scaled_(position, noise, self.step_size)
         proposed = State(position, self.target.energy(position), None)
         error = _likelihood(proposed) - _likelihood(state)
@@ -55,11 +55,6 @@ class PCN:
     """What a user asks for; a step size left None is calibrated per instance so that the mean acceptance is
     `target_acceptance` (it is 1, its largest, where even that is accepted more often), and then frozen."""
 
-    num_steps: ClassVar[int] = 1
-    path_length: ClassVar[None] = None
-    layer_scales: ClassVar[bool] = False
-    largest_step_size: ClassVar[float] = 1.0
-
     step_size: float | None = None
     target_acceptance: float = 0.3
 
@@ -67,6 +62,22 @@ class PCN:
         if self.step_size is not None and not 0 < self.step_size <= 1:
             raise ValueError(f"step_size must lie in (0, 1], got {self.step_size}; leave it out to have it calibrated")
         require_fraction(target_acceptance=self.target_acceptance)
+
+    @property
+    def num_steps(self) -> int:
+        return 1
+
+    @property
+    def path_length(self) -> None:
+        return None
+
+    @property
+    def layer_scales(self) -> bool:
+        return False
+
+    @property
+    def largest_step_size(self) -> float:
+        return 1.0
 
     def kernel(
         self,

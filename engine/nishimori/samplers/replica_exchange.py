@@ -193,10 +193,6 @@ class ReplicaExchange:
     def largest_step_size(self) -> float:
         return self.sampler.largest_step_size
 
-    @property
-    def largest_step_size(self) -> float:
-        return self.sampler.largest_step_size
-
     def kernel(
         self,
         target: Target,

@@ -6,11 +6,12 @@ from typing import Literal
 from torch import Tensor
 
 from nishimori.adaptation.alarms import require_finite_start
-from nishimori.adaptation.calibration import CalibrationRecord, calibrate
+from nishimori.adaptation.calibration import FROM_AFAR, NEARBY, CalibrationRecord, calibrate
 from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
 from nishimori.chains.loop import Schedule, chain_loop
 from nishimori.chains.progress import Progress, reporter
 from nishimori.chains.record import Record
+from nishimori.chains.settling import SettlingKernel
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
 from nishimori.measurement.observers import has_teacher, mixing_of, observer_of
@@ -19,7 +20,7 @@ from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import Sampler
+from nishimori.samplers.base import Kernel, Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
@@ -53,7 +54,7 @@ def calibration_of(
         randomness,
         mixing_of(target, randomness),
         lambda done, total, acceptance: report(phase, done, total, acceptance),
-        schedule,
+        schedule or (NEARBY if has_teacher(target) else FROM_AFAR),
     )
 
 
@@ -87,6 +88,9 @@ def sample(
     axis. `keep="position"` records the position itself as `draws["position"]`; otherwise memory is flat in the number
     of draws but for 8 bytes a recorded scalar.
 
+    Where there is no teacher to start at, the first half of warm-up takes smaller steps in between (see
+    chains.settling): chains may start far from the bulk.
+
     `calibration` is computed where it is not given; given it, a chain's draws depend on (seed, point, instance, chain)
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
     rate of the verdict is shared among (default: those of this run).
@@ -105,7 +109,7 @@ def sample(
     chosen = calibration or calibration_of(target, sampler, seed, point, report)
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
-    kernel = sampler.kernel(target, chosen.step_size_of(target.instances), chosen.num_steps, randomness)
+    kernel = _kernel(target, sampler, chosen, randomness, warmup)
     observer = observer_of(target, plan.disjoint_pairs(), observables or {}, keep == "position", randomness)
     record, predictions = Record(schedule), PredictionMeans(draws)
     state = kernel.init(position)
@@ -122,6 +126,16 @@ def sample(
         report("sampling", transition.step + 1, schedule.transitions, acceptance)
     analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
     return Run(target, plan, chosen, record, predictions, state, analysis)
+
+
+def _kernel(target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int) -> Kernel:
+    """As calibrated; where no exact start is known, with smaller steps in between in the first half of warm-up."""
+    step_size = record.step_size_of(target.instances)
+
+    def make(size: Tensor) -> Kernel:
+        return sampler.kernel(target, size, record.num_steps, randomness)
+
+    return make(step_size) if has_teacher(target) else SettlingKernel.of(make, step_size, warmup // 2)
 
 
 def _decided(

@@ -28,7 +28,7 @@ class Labelled:
         """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`."""
         # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples.
         rounding = COARSE_MARGIN * torch.finfo(dtype).eps * labels.shape[1]
-        columns = labels.double().repeat_interleave(chains, dim=0).unsqueeze(-1)
+        columns = labels.double().unsqueeze(1).expand(-1, chains, -1).reshape(-1, labels.shape[1], 1)
         shape = labels.shape[0], chains
         return cls(columns, noise_variance, width, shape, dtype if rounding <= noise_variance else torch.float64)
 
