@@ -1,10 +1,10 @@
 """Effective samples per gradient and per second: samplers of the same posterior, taking turns in one process.
 
-Effective samples are the fewest of three observables, each of a full draw of the network's weights: test error, training
-energy and a fixed random projection of all weights. Where the readout is integrated out it is drawn for every draw, and
-the time that takes counts. A gradient is an evaluation of energy, gradient or both, for one chain. Chains start at the
-teacher, an exact draw of the posterior, and every sampler is calibrated as `nm.sample` calibrates it. No number is kept
-unless all samplers agree on the means of test error and training energy.
+Effective samples are the fewest of three observables, each of a full draw of the network's weights: test error,
+training energy and a fixed random projection of all weights. Where the readout is integrated out it is drawn for every
+draw, and the time that takes counts. A gradient is an evaluation of energy, gradient or both, for one chain. Chains
+start at the teacher, an exact draw of the posterior, and every sampler is calibrated as `nm.sample` calibrates it. No
+number is kept unless all samplers agree on the means of test error and training energy.
 """
 
 import argparse
@@ -66,6 +66,7 @@ METHODS: dict[str, tuple[type[NetworkTarget], Sampler]] = {
     "collapsed PCN": (nm.CollapsedPosterior, nm.PCN()),
 }
 BASELINE = "plain leapfrog"
+FIGURES = ("ess_per_gradient", "ess_per_second")
 
 
 def measure(case: Case, methods: Sequence[str], seconds: float, device: str) -> dict[str, MixingChains]:
@@ -117,21 +118,15 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         values.setdefault(row["provider"], {})[row["metric"]] = float(row["value"])
     base = values.get(BASELINE)
-    lines = [
-        f"{'':>20} {'step':>7} {'steps':>5} {'accept':>6} "
-        f"{'/1000 gradients (test, train, projection)':>42} {'x':>6} {'/second':>8} {'x':>6}"
-    ]
+    columns = (("", 20), ("step", 8), ("steps", 6), ("accept", 7), ("/1000 grad.", 12), ("gain", 7), ("/second", 10))
+    lines = ["".join(f"{title:>{width}}" for title, width in columns) + "   gain   test, training, projection"]
     for name, value in values.items():
-        each = ", ".join(f"{1e3 * value[f'ess_per_gradient of {one}']:.4g}" for one in OBSERVABLES)
-        gains = [f"{value[metric] / base[metric]:6.1f}" if base else "" for metric in FIGURES]
-        lines.append(
-            f"{name:>20} {value['step_size']:7.4f} {value['num_steps']:5.0f} {value['acceptance']:6.3f} "
-            f"{1e3 * value[FIGURES[0]]:12.4g} ({each:>27}) {gains[0]} {value[FIGURES[1]]:8.4g} {gains[1]}"
-        )
+        each = ", ".join(f"{1e3 * value[f'ess_per_gradient of {one}']:.3g}" for one in OBSERVABLES)
+        settings = f"{name:>20}{value['step_size']:8.4f}{value['num_steps']:6.0f}{value['acceptance']:7.3f}"
+        gradient, second = (f"{value[metric] / base[metric]:7.1f}" if base else " " * 7 for metric in FIGURES)
+        per_gradient, per_second = 1e3 * value[FIGURES[0]], value[FIGURES[1]]
+        lines.append(f"{settings}{per_gradient:12.4g}{gradient}{per_second:10.4g}{second}   {each}")
     return "\n".join(lines)
-
-
-FIGURES = ("ess_per_gradient", "ess_per_second")
 
 
 def options_of() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Chains of one sampler on one posterior, run a slice at a time: what they cost and how many effective samples they gave."""
+"""Chains of one sampler on one posterior, a slice at a time: what they cost, how many effective samples they gave."""
 
 import math
 from collections.abc import Mapping
@@ -71,9 +71,9 @@ class MixingChains:
             self.calibration.num_steps,
             self.randomness,
         )
+        self.draws: list[Tensor] = []
         self.state = self.kernel.init(target.initial_position(CHAINS, "teacher", SEED))
         self.weights = self._complete()
-        self.draws: list[Tensor] = []
         self.acceptances: list[float] = []
         self.evaluations = [self.counted.evaluations]
         self.rates: list[float] = []

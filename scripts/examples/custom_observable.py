@@ -25,7 +25,7 @@ run = nm.sample(
     nm.HMC("rotation"),
     chains=2,
     warmup=30,
-    draws=150,
+    draws=600,
     seed=1,
     observables={"largest_unit_overlap": largest_unit_overlap},
 )

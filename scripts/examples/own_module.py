@@ -24,9 +24,9 @@ def slope_at_zero(theta: torch.Tensor) -> torch.Tensor:
 
 run = nm.sample(
     target,
-    nm.HMC(num_steps=24, target_acceptance=0.9),
+    nm.HMC(num_steps=40, target_acceptance=0.9),
     chains=8,
-    warmup=150,
+    warmup=100,
     draws=200,
     seed=0,
     observables={"slope_at_zero": slope_at_zero},

@@ -236,7 +236,7 @@ def test_a_transition_without_a_test_forgets_its_direction():
 
 @pytest.mark.parametrize("adjusted", [True, False])
 def test_trajectories_end_where_transitions_do(adjusted):
-    """The first step of a trajectory is that of a transition with as many steps, where nothing is refreshed in between."""
+    """Where nothing is refreshed in between."""
     target = tanh_posterior()
     randomness = Randomness.of(0, "", target.instances, range(3))
     kernel = nm.MCLMC(adjusted=adjusted, jitter=0.0).kernel(target, torch.tensor([0.01, 0.02]), 3, randomness)

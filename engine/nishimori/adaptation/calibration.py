@@ -1,7 +1,8 @@
 """Calibration: step size per instance, scales per layer on request, then one number of steps; with chains and random
 streams of its own."""
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,15 +23,18 @@ from nishimori.adaptation.trajectory_length import (
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
+from nishimori.samplers.annealing import AnnealedKernel
 from nishimori.samplers.base import CALIBRATION_STREAMS, Kernel, Sampler, State
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long calibration adapts what: updates of the step size, and of the layer scales between two halves of it.
 
-    A trial transition follows a path of `step_size_path`, in at most `step_size_most_steps` steps.
+    Before these come `annealing_updates`, in which a likelihood with a Gaussian prior is switched on step by step. A
+    trial transition follows a path of `step_size_path`, in at most `step_size_most_steps` steps.
     """
 
+    annealing_updates: int = 0
     step_size_updates: int = 30
     layer_scale_updates: int = 40
     step_size_path: float = 0.5
@@ -38,7 +42,7 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NEARBY = Schedule()
-FROM_AFAR = Schedule(step_size_updates=150)
+FROM_AFAR = Schedule(annealing_updates=75, step_size_updates=75)
 """Where no exact start is known: the chains have to find the bulk of the density first."""
 
 
@@ -158,11 +162,12 @@ class _Settling:
         self.accepted: Tensor | None = None
         self.moments = RunningMoments(self.target.layout(1))
         extra = self.schedule.layer_scale_updates + self.schedule.step_size_updates
-        self.updates = self.schedule.step_size_updates + sampler.layer_scales * extra
+        self.updates = self.schedule.annealing_updates + self.schedule.step_size_updates + sampler.layer_scales * extra
+        self.annealed = self.schedule.annealing_updates if self.target.gaussian_prior else 0
 
-    def kernel(self, num_steps: int) -> Kernel:
+    def kernel(self, num_steps: int, target: Target | None = None) -> Kernel:
         step_size = scaled(self.step_size, self.scales)
-        return self.sampler.kernel(self.target, step_size, num_steps, self.randomness, CALIBRATION_STREAMS)
+        return self.sampler.kernel(target or self.target, step_size, num_steps, self.randomness, CALIBRATION_STREAMS)
 
     def start(self, position: Position) -> State:
         state = self.kernel(1).init(position)
@@ -173,7 +178,10 @@ class _Settling:
         schedule, numbers = self.schedule, iter(range(self.updates))
         if self.sampler.step_size is None and not self.target.gaussian_prior:
             state = self._search(state)
-        state = self._adapt_step_size(state, numbers, advance)
+        if schedule.annealing_updates:
+            annealed = [next(numbers) for _ in range(schedule.annealing_updates)]
+            state = self._adapt_step_size(state, annealed, advance)
+        state = self._adapt_step_size(state, itertools.islice(numbers, schedule.step_size_updates), advance)
         if self.sampler.layer_scales:
             for number in (next(numbers) for _ in range(schedule.layer_scale_updates)):
                 state, acceptance = self._transition(state, number)
@@ -194,14 +202,14 @@ class _Settling:
         self.step_size = search(self.step_size, acceptance_at)
         return state
 
-    def _adapt_step_size(self, state: State, numbers: Iterator[int], advance: Callable[[float], None]) -> State:
+    def _adapt_step_size(self, state: State, numbers: Iterable[int], advance: Callable[[float], None]) -> State:
         """Unless the step size is given; the chains move on either way."""
         adapts = self.sampler.step_size is None
         averaging = DualAveraging.init(self.step_size)
         self.moments = RunningMoments(self.target.layout(1))
-        for update, number in enumerate(next(numbers) for _ in range(self.schedule.step_size_updates)):
+        for number in numbers:
             state, acceptance = self._transition(state, number)
-            if update >= self.schedule.step_size_updates // 2:
+            if averaging.count >= self.schedule.step_size_updates // 2 or not adapts:
                 self.moments.update(state.position)
             if adapts:
                 averaging = averaging.update(acceptance, self.sampler.target_acceptance)
@@ -214,7 +222,8 @@ class _Settling:
     def _transition(self, state: State, number: int) -> tuple[State, Tensor]:
         schedule = self.schedule
         count = min(schedule.step_size_most_steps, count_of(schedule.step_size_path, self.step_size))
-        state, info = self.kernel(count).step(state, number)
+        kernel = AnnealedKernel(lambda target: self.kernel(count, target), self.target, self.annealed)
+        state, info = kernel.step(state, number)
         self.accepted = info.accepted if self.accepted is None else self.accepted | info.accepted
         return state, info.acceptance.mean(dim=1).cpu()
 

@@ -66,7 +66,7 @@ def _datasets(path: Path, group: Any) -> dict[str, NDArray[Any]]:
     if not isinstance(group, h5py.Group):
         raise BadInput(f"{path}: {group.name} is no group; restore the file or run this point again")
     found: dict[str, NDArray[Any]] = {}
-    for name in group:
+    for name in map(str, group):
         values = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
         if not isinstance(values, h5py.Dataset) or values.dtype.kind not in "fiub" or values.external:
             raise BadInput(f"{path}: {name} is no plain numeric dataset; restore the file or run this point again")

@@ -73,7 +73,7 @@ COLLAPSED = {
     "hmc-leapfrog": Effort(0.3, 5, 64, 70),
     "hmc-rotation": Effort(0.3, 5, 64, 70),
     "hmc-minimum-norm": Effort(0.6, 3, 64, 80),
-    "hmc-fourth-order": Effort(1.0, 2, 64, 70),
+    "hmc-fourth-order": Effort(0.8, 2, 96, 80),
     "mala-langevin": Effort(0.6, 1, 128, 140),
     "mala-pcnl": Effort(0.8, 1, 128, 140),
     "pcn": Effort(0.6, 1, 192, 140),
@@ -84,10 +84,10 @@ COLLAPSED = {
 FUNNEL = {
     "hmc-leapfrog": Effort(0.15, 10, 16000, 80),
     "hmc-rotation": Effort(0.15, 10, 16000, 80),
-    "hmc-minimum-norm": Effort(0.25, 6, 16000, 80),
+    "hmc-minimum-norm": Effort(0.25, 6, 18000, 80),
     "hmc-fourth-order": Effort(0.5, 4, 16000, 80),
-    "mala-langevin": Effort(0.35, 1, 200000, 50),
-    "mala-pcnl": Effort(0.35, 1, 200000, 50),
+    "mala-langevin": Effort(0.4, 1, 260000, 50),
+    "mala-pcnl": Effort(0.4, 1, 260000, 50),
     "pcn": Effort(0.5, 1, 150000, 60),
     "langevin": Effort(0.2, 10, 16000, 60),
     "mclmc": Effort(0.25, 8, 24000, 80),
@@ -116,7 +116,9 @@ def moment_laws() -> tuple[MomentLaw, ...]:
     return (
         *_laws("gaussian", "keeps a Gaussian of condition number 1000 in dimension 100", gaussian, GAUSSIAN),
         *_laws("linear-network", "keeps the posterior of a linear network", linear_network, LINEAR_NETWORK),
-        *_laws("collapsed", "keeps it with the readout integrated out", collapsed_linear_network, COLLAPSED),
+        *_laws(
+            "collapsed", "keeps that posterior with the readout integrated out", collapsed_linear_network, COLLAPSED
+        ),
         *_laws("funnel", "keeps Neal's funnel given noisy observations", funnel, FUNNEL),
         MomentLaw(
             "bimodal/replica-exchange",

@@ -23,8 +23,9 @@ class CollapsedPosterior:
 
     nlml(W) = logdet(K + noise_variance I) / 2 + y^T (K + noise_variance I)^{-1} y / 2 + samples log(2 pi) / 2 with
     K = Psi Psi^T, Psi = h_L^T / sqrt(d_L) on the training inputs. This is the posterior's marginal law of W, and given
-    W the readout is Gaussian: `complete` draws it, `predictions` average over it. With it the posterior in the
-    coordinates V = mu + Sigma^{1/2} phi of Hron et al. 2022 (arXiv 2206.07673): phi is N(0, I) and independent of W.
+    W the readout is Gaussian: `complete` draws it, `predictions` average over it. In the coordinates (W, phi) of Hron,
+    Novak, Pennington, Sohl-Dickstein 2022 (arXiv 2206.07673), readout = mu + Sigma^{1/2} phi, phi is N(0, I) and
+    independent of W, so that only W is left to sample.
 
     `precision` is that of positions, forces and the forward pass, "fp32" or "fp64"; Gram matrices of energies,
     factorisations and energies are float64. `device` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices,

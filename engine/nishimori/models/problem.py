@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from nishimori.description import GaussianChannel, Network
 from nishimori.models.activation_kernel import activation_kernel, require_samplable
 from nishimori.models.layout import Layout, Position
+from nishimori.models.own_data import fresh_inputs_of, labels_of, rows_of
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
@@ -66,13 +66,13 @@ class Problem:
         instances: Sequence[int] | None = None,
     ) -> None:
         require_samplable(network.activation)
-        rows = _rows("inputs", inputs, network.input_dim)
+        rows = rows_of("inputs", inputs, network.input_dim)
         assign = object.__setattr__
         assign(self, "network", network)
         assign(self, "channel", channel)
         assign(self, "inputs", rows)
-        assign(self, "labels", _labels(labels, rows))
-        assign(self, "test_inputs", _test_inputs(test_inputs, rows))
+        assign(self, "labels", labels_of(labels, rows))
+        assign(self, "test_inputs", fresh_inputs_of(test_inputs, rows))
         assign(self, "teacher", teacher)
         assign(self, "instances", _identities(instances, len(rows)))
 
@@ -165,51 +165,3 @@ def _identities(instances: Sequence[int] | None, count: int) -> tuple[int, ...]:
     if len(set(identities)) < count:
         raise ValueError("instances name one teacher twice; give each identity once")
     return identities
-
-
-def _numbers(name: str, values: ArrayLike | Tensor) -> Tensor:
-    """A float64 copy on the CPU."""
-    try:
-        if isinstance(values, Tensor):
-            numbers = values.detach().to(CPU, torch.float64, copy=True)
-        else:
-            numbers = torch.from_numpy(np.array(values, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of real numbers; give a numpy array or a tensor") from None
-    if not bool(torch.isfinite(numbers).all()):
-        raise ValueError(f"{name} hold NaN or infinity; give finite numbers, or leave those rows out")
-    return numbers
-
-
-def _rows(name: str, values: ArrayLike | Tensor, input_dim: int) -> Tensor:
-    rows = _numbers(name, values)
-    shape = tuple(rows.shape)
-    rows = rows.unsqueeze(0) if rows.dim() == 2 else rows
-    if rows.dim() != 3 or rows.shape[-1] != input_dim or not rows.numel():
-        raise ValueError(
-            f"{name} must be [samples, {input_dim}] or [instances, samples, {input_dim}] for this network, got shape "
-            f"{list(shape)}; reshape them or change input_dim"
-        )
-    return rows
-
-
-def _labels(values: ArrayLike | Tensor, rows: Tensor) -> Tensor:
-    labels = _numbers("labels", values)
-    shape = tuple(labels.shape)
-    labels = labels.unsqueeze(0) if labels.dim() == 1 else labels
-    if labels.shape != rows.shape[:2]:
-        raise ValueError(
-            f"labels must be {list(rows.shape[:2])}, one a row of inputs ([samples] alone for one instance), got shape "
-            f"{list(shape)}; give one real number a row"
-        )
-    return labels
-
-
-def _test_inputs(values: ArrayLike | Tensor | None, rows: Tensor) -> Tensor | None:
-    if values is None:
-        return None
-    instances, _, input_dim = rows.shape
-    test = _rows("test_inputs", values, input_dim)
-    if len(test) not in (1, instances):
-        raise ValueError(f"test_inputs are for {len(test)} instances and inputs for {instances}; make them the same")
-    return test.expand(instances, -1, -1)

@@ -9,8 +9,8 @@ refreshment of a step and the first of the next are done as one, and the test do
 1991, Phys. Lett. B 268, 247; Neal 2011, arXiv 1206.1901, section 5.3.
 
 Unadjusted (BAOAB of Leimkuhler and Matthews 2013, arXiv 1203.5428): half a kick, half a drift, refresh, half a drift,
-half a kick, and no test. Its averages over positions are biased by order h^2; with leapfrog a Gaussian target's
-positions are exact at every stable h.
+half a kick, and no test. At fixed friction its averages over positions are biased by order h^2; with leapfrog a
+Gaussian target's positions are exact at every stable h.
 """
 
 from collections.abc import Iterator

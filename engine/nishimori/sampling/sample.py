@@ -11,7 +11,6 @@ from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
 from nishimori.chains.loop import Schedule, chain_loop
 from nishimori.chains.progress import Progress, reporter
 from nishimori.chains.record import Record
-from nishimori.chains.settling import SettlingKernel
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
 from nishimori.measurement.observers import has_teacher, mixing_of, observer_of
@@ -20,6 +19,7 @@ from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
+from nishimori.samplers.annealing import AnnealedKernel
 from nishimori.samplers.base import Kernel, Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
@@ -88,8 +88,8 @@ def sample(
     axis. `keep="position"` records the position itself as `draws["position"]`; otherwise memory is flat in the number
     of draws but for 8 bytes a recorded scalar.
 
-    Where there is no teacher to start at, the first half of warm-up takes smaller steps in between (see
-    chains.settling): chains may start far from the bulk.
+    Where there is a Gaussian prior and no teacher to start at, the likelihood is switched on step by step in the first
+    half of warm-up (see samplers.annealing).
 
     `calibration` is computed where it is not given; given it, a chain's draws depend on (seed, point, instance, chain)
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
@@ -129,13 +129,14 @@ def sample(
 
 
 def _kernel(target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int) -> Kernel:
-    """As calibrated; where no exact start is known, with smaller steps in between in the first half of warm-up."""
-    step_size = record.step_size_of(target.instances)
+    """As calibrated; the first half of warm-up annealed where chains can start at the prior alone."""
 
-    def make(size: Tensor) -> Kernel:
-        return sampler.kernel(target, size, record.num_steps, randomness)
+    def make(target: Target) -> Kernel:
+        return sampler.kernel(target, record.step_size_of(target.instances), record.num_steps, randomness)
 
-    return make(step_size) if has_teacher(target) else SettlingKernel.of(make, step_size, warmup // 2)
+    if has_teacher(target) or not target.gaussian_prior or isinstance(sampler, ReplicaExchange):
+        return make(target)
+    return AnnealedKernel(make, target, warmup // 2)
 
 
 def _decided(

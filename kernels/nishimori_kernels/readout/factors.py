@@ -57,20 +57,21 @@ def factorised_gram(rows: Tensor, scale: float, shift: float) -> Tensor:
     Where there is none (NaN weights), the diagonal is NaN and nothing is raised: what is made of it is NaN, and the
     other matrices of the batch do not notice.
     """
-    matrix = _lower_products(rows).mul_(scale**2)
+    matrix = _lower_products(rows, scale**2)
     matrix.diagonal(dim1=-2, dim2=-1).add_(shift)
     lower, failed = torch.linalg.cholesky_ex(matrix)
     lower.diagonal(dim1=-2, dim2=-1).masked_fill_(failed.unsqueeze(-1) != 0, torch.nan)
     return lower
 
 
-def _lower_products(rows: Tensor) -> Tensor:
-    """R R^T, float64, in two halves that leave out the upper right quarter."""
+def _lower_products(rows: Tensor, factor: float) -> Tensor:
+    """factor R R^T, float64, in two halves that leave out the upper right quarter."""
     batch, size, _ = rows.shape
     half = (size + 1) // 2
     products = torch.zeros(batch, size, size, dtype=torch.float64, device=rows.device)
-    products[:, :half, :half] = torch.bmm(rows[:, :half], rows[:, :half].transpose(1, 2))
-    products[:, half:] = torch.bmm(rows[:, half:], rows.transpose(1, 2))
+    for part, width in ((slice(half), half), (slice(half, size), size)):
+        block = torch.bmm(rows[:, part], rows[:, :width].transpose(1, 2))
+        torch.mul(block, factor, out=products[:, part, :width])
     return products
 
 
