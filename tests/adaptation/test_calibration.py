@@ -16,6 +16,8 @@ from nishimori.chains.progress import silent
 from nishimori.measurement.convergence import convergence
 from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.models.posterior import Posterior
+from nishimori.models.randomness import Randomness
+from nishimori.samplers.base import Sampler
 from nishimori.samplers.integrators import INTEGRATORS
 from nishimori.sampling import calibration_of
 
@@ -45,6 +47,42 @@ def test_the_step_size_reaches_its_target_acceptance(integrator, noise_variance,
     per_instance = run.record.statistics["acceptance"].mean(axis=(1, 2))
     assert abs(per_instance.mean() - target_acceptance) < 0.07, per_instance
     assert len(set(record.step_size)) == 16
+
+
+OTHERS: dict[str, Sampler] = {
+    "mala": nm.MALA(proposal="langevin"),
+    "pcnl": nm.MALA(),
+    "pcn": nm.PCN(),
+    "langevin": nm.UnderdampedLangevin(path_length=0.5, target_acceptance=0.9),
+    "unadjusted langevin": nm.UnderdampedLangevin(path_length=0.5, adjusted=False),
+    "mclmc": nm.MCLMC(path_length=0.5),
+    "unadjusted mclmc": nm.MCLMC(path_length=0.5, adjusted=False),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_step_size_of_every_sampler_reaches_its_target_acceptance(name):
+    """That of a step where a transition has several decisions; where there is no test, that which one would have."""
+    posterior, sampler = tanh_posterior(0.1, instances=16), OTHERS[name]
+    record = calibration_of(posterior, sampler, seed=0, progress=silent)
+    randomness = Randomness.of(1, "", posterior.instances, range(4))
+    kernel = sampler.kernel(posterior, record.step_size_of(posterior.instances), record.num_steps, randomness)
+    state = kernel.init(posterior.initial_position(4, "teacher", 0))
+    transitions = chain_loop(kernel, state, Schedule(0, 80 if record.num_steps == 1 else 30))
+    acceptance = torch.stack([transition.info.acceptance for transition in transitions]).mean(dim=(0, 2))
+    assert abs(float(acceptance.mean()) - sampler.target_acceptance) < 0.07, acceptance
+    assert len(set(record.step_size)) == 16 and max(record.step_size) <= sampler.largest_step_size
+
+
+def test_a_pcn_step_stops_at_one_where_the_data_say_nothing():
+    record = calibration_of(tanh_posterior(1e4, instances=2), nm.PCN(), seed=0, progress=silent)
+    assert record.step_size == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("sampler", [nm.UnderdampedLangevin(), nm.MCLMC(), nm.MCLMC(adjusted=False)], ids=repr)
+def test_the_number_of_steps_of_other_samplers_is_chosen_as_for_hmc(sampler):
+    record = calibration_of(tanh_posterior(0.1, instances=4), sampler, seed=0, progress=silent)
+    assert 2 <= record.num_steps <= len(record.efficiency) and not record.alarms
 
 
 def test_calibration_is_frozen_when_sampling_begins():

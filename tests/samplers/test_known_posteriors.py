@@ -29,7 +29,6 @@ from nishimori.samplers.base import Kernel, State
 from nishimori.samplers.hmc import HMCKernel
 from nishimori.samplers.integrators import INTEGRATORS
 
-HAMILTONIAN = sorted(INTEGRATORS)
 MOST_STANDARD_ERRORS = 4.0
 LARGEST_RELATIVE_ERROR = 0.01
 
@@ -146,10 +145,10 @@ def test_wrong_energies_fail_the_same_check(name):
     assert not law_holds(sampled_law(LinearNetwork(), name, "energy"))
 
 
-@pytest.mark.parametrize("name", HAMILTONIAN)
-def test_a_force_wrong_on_the_second_half_fails_the_same_check(case, name):
+@pytest.mark.parametrize("name", sorted(INTEGRATORS))
+def test_a_force_wrong_on_the_second_half_fails_the_same_check(name):
     """Negative control at 5 %: the map is no longer its own inverse under a flip of the momentum."""
-    assert not law_holds(sampled_law(case, name, "second half"))
+    assert not law_holds(sampled_law(LinearRegression(), name, "second half"))
 
 
 @pytest.mark.parametrize(("bug", "passes"), [(None, True), ("force", True), ("energy", False)])

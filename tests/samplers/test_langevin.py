@@ -9,15 +9,12 @@ import torch
 from targets import GaussianTarget, fixed_kernel
 from torch import Tensor
 
-import nishimori as nm
-from nishimori.chains.progress import silent
 from nishimori.models.layout import Layout, Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers import langevin
 from nishimori.samplers.base import State, momentum_of
 from nishimori.samplers.langevin import LangevinKernel, UnderdampedLangevin
-from nishimori.sampling import calibration_of
 from nishimori_kernels.rng.streams import Stream
 
 
@@ -196,9 +193,3 @@ def test_trajectories_are_those_of_hmc():
     pairs = zip(kernel.trajectory(state, 2, 5), hmc.trajectory(state, 2 * 1024, 5), strict=True)
     for (here, error), (there, expected) in pairs:
         assert torch.equal(here.position.flat, there.position.flat) and torch.equal(error, expected)
-
-
-def test_the_number_of_steps_is_calibrated():
-    problem = nm.matched_teacher(nm.Network(6, (5,)), nm.GaussianChannel(0.1), 8, 2, test_samples=10)
-    record = calibration_of(nm.Posterior(problem, "fp64", "cpu"), UnderdampedLangevin(), seed=0, progress=silent)
-    assert record.num_steps > 1 and len(record.efficiency) >= record.num_steps

@@ -117,18 +117,24 @@ def _efficiency(scans: list[TrajectoryScan]) -> Tensor:
 
 
 def _best(efficiency: Tensor, step_size: Tensor, shortest_path: float) -> int:
-    first = max(1, min(len(efficiency), math.ceil(shortest_path / float(step_size.median())))) - 1
+    first = max(1, min(len(efficiency), math.ceil(shortest_path / typical_step(step_size)))) - 1
     eligible = efficiency[first:]
     if not float(eligible.max()) > 0:
         raise BadInput(
-            f"no trajectory was accepted at step size {float(step_size.median()):.2g}; "
+            f"no trajectory was accepted at step size {typical_step(step_size):.2g}; "
             'lower sampler.step_size, or use run.precision = "fp64" where the noise variance is tiny'
         )
     return first + 1 + int(torch.nonzero(eligible >= NEAR_BEST * eligible.max()).max())
 
 
 def scan_length(step_size: Tensor) -> int:
-    return max(1, min(MOST_STEPS, math.ceil(LONGEST_PATH / float(step_size.median()))))
+    return max(1, min(MOST_STEPS, math.ceil(LONGEST_PATH / typical_step(step_size))))
+
+
+def typical_step(step_size: Tensor) -> float:
+    """The median over instances, in the layer of the largest steps: there the prior is felt most."""
+    widest = step_size.amax(0) if step_size.dim() == 3 else step_size
+    return float(widest.median())
 
 
 def num_scans(state: State) -> int:

@@ -32,7 +32,8 @@ class MatchedTeacher:
     """Teacher and student share architecture, prior and channel (arXiv 2505.03577)."""
 
     def parameters(self, config: Config) -> dict[str, Any]:
-        """What names a point in tables, joins and figures; sample_ratio is the realised n / d."""
+        """What names a point in tables, joins and figures; sample_ratio is the realised n / d. The readout is named
+        where it is not Gaussian."""
         network = network_of(config)
         return {
             "activation": network.activation.name,
@@ -41,6 +42,7 @@ class MatchedTeacher:
             "input_dim": network.input_dim,
             "sample_ratio": sample_count(config) / network.input_dim,
             "noise_variance": config.channel.noise_variance,
+            **({} if network.readout == "gaussian" else {"readout": network.readout}),
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
@@ -49,7 +51,8 @@ class MatchedTeacher:
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The same for any parameters, between the points too; sizes enter through their ratios alone."""
-        network = Network(1, (1,) * parameters["depth"], parameters["activation"])
+        readout = parameters.get("readout", "gaussian")
+        network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
         channel = GaussianChannel(parameters["noise_variance"])
         prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
