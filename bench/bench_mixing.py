@@ -70,7 +70,10 @@ FIGURES = ("ess_per_gradient", "ess_per_second")
 
 
 def measure(case: Case, methods: Sequence[str], seconds: float, device: str) -> dict[str, MixingChains]:
-    """All methods for `seconds` each, in slices by turns. Raises SystemExit where they disagree."""
+    """All methods for `seconds` each, in slices by turns; those whose chains were too short to judge are left out.
+
+    Raises SystemExit where the others disagree.
+    """
     problem, running = case.problem(), {}
     for name in methods:
         started, (target, sampler) = time.perf_counter(), METHODS[name]
@@ -79,22 +82,25 @@ def measure(case: Case, methods: Sequence[str], seconds: float, device: str) -> 
     for _ in range(max(5, round(seconds / SLICE_SECONDS))):
         for chains in running.values():
             chains.run(SLICE_SECONDS)
-    z, where = largest_disagreement(running)
+    long_enough = {name: chains for name, chains in running.items() if _can_be_judged(name, chains)}
+    z, where = largest_disagreement(long_enough)
     print(f"largest disagreement of a mean: |z| = {z:.1f}, {where}")
     if z > LARGEST_Z:
         raise SystemExit(f"{where} differs from the other samplers by {z:.1f} standard errors: no number is reported")
-    return running
+    return long_enough
+
+
+def _can_be_judged(name: str, chains: MixingChains) -> bool:
+    found = chains.convergences().values()
+    size, r_hat = min(one.effective_sample_size for one in found), max(one.r_hat for one in found)
+    if size >= FEWEST_EFFECTIVE and r_hat <= LARGEST_R_HAT:
+        return True
+    print(f"{name:>20}: left out, {size:.0f} effective samples at R-hat {r_hat:.2f}; give more --seconds")
+    return False
 
 
 def rows_of(case: Case, name: str, chains: MixingChains) -> list[Row]:
-    """What is kept of a method; nothing where its chains are too short to judge."""
-    found = chains.convergences().values()
-    if (
-        min(one.effective_sample_size for one in found) < FEWEST_EFFECTIVE
-        or max(one.r_hat for one in found) > LARGEST_R_HAT
-    ):
-        print(f"{name:>20}: too short to judge, give more --seconds")
-        return []
+    """What is kept of a method."""
     by_observable, (rate, low, high) = chains.per_gradient(), chains.gradients_per_second()
     least, record, device = min(by_observable.values()), chains.calibration, chains.target.device
 

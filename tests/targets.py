@@ -167,32 +167,3 @@ def linear_posterior(problem: Problem, instance: int) -> tuple[Array, Array]:
     noise = problem.channel.noise_variance
     covariance: Array = np.linalg.inv(features.T @ features / noise + np.eye(features.shape[1])).astype(np.float64)
     return covariance @ features.T @ problem.labels[instance].numpy() / noise, covariance
-
-
-def linear_network_prediction(problem: Problem, instance: int) -> tuple[Array, Array]:
-    """Posterior mean and variance of F on the test inputs, one hidden layer and the identity activation.
-
-    The effective weights v = W^T a / sqrt(d_1) are N(0, s I) given s = |a|^2 / d_1 ~ chi2(d_1) / d_1, so all
-    is Gaussian given s and one integral over log s remains.
-    """
-    (width,), noise = problem.network.widths, problem.channel.noise_variance
-    scale = math.sqrt(problem.network.input_dim)
-    train = problem.inputs[instance].numpy() / scale
-    test = problem.rows("test")[instance].numpy() / scale
-    labels = problem.labels[instance].numpy()
-    values, vectors = np.linalg.eigh(train @ train.T)
-    rotated, cross = vectors.T @ labels, test @ train.T @ vectors
-    # The trapezium rule: the integrand decays at both ends.
-    logs = np.linspace(math.log(1e-6), math.log(1e2), 20001)
-    s = np.exp(logs)[:, None]
-    variances = s * values + noise
-    log_evidence = -0.5 * (np.log(variances) + rotated**2 / variances).sum(-1)
-    # The density of chi2(d_1) / d_1 times the s of ds = s d(log s).
-    log_prior = width / 2 * logs - width * s[:, 0] / 2
-    weight = np.exp(log_evidence + log_prior - (log_evidence + log_prior).max())
-    weight /= weight.sum()
-    mean = (s * rotated / variances) @ cross.T  # [s, test inputs]
-    explained = (s**2 / variances) @ (cross**2).T
-    second = s * (test**2).sum(-1) - explained + mean**2
-    average = weight @ mean
-    return average, weight @ second - average**2

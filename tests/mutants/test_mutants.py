@@ -28,9 +28,8 @@ CHEAPEST_LAW = "posterior/gradient"
 @pytest.fixture(scope="module")
 def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     """Begins with all that was asked of this session, in its order."""
-    asked = {
-        item.callspec.id for item in request.session.items if isinstance(item, pytest.Function) and item.own_markers
-    }
+    items = [item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function)]
+    asked = {item.callspec.id for item in items if "gate" in item.fixturenames}
     gate = Gate(tmp_path_factory.mktemp("mutants"))
     gate.start([law for law in LAWS if law in asked], [mutant for mutant in MUTANTS if mutant.name in asked])
     yield gate

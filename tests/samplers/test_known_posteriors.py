@@ -16,7 +16,6 @@ from scipy import stats
 from targets import (
     WrongSecondHalf,
     WrongSecondHalfKernel,
-    linear_network_prediction,
     linear_posterior,
     states,
     wrong_energy,
@@ -24,6 +23,7 @@ from targets import (
 )
 
 import nishimori as nm
+from nishimori.exactness.linear_network_posterior import linear_network_prediction
 from nishimori.models.posterior import Posterior
 from nishimori.samplers.base import Kernel, State
 from nishimori.samplers.hmc import HMCKernel

@@ -6,7 +6,9 @@ energy, and that of <p^2>, where the sampler has a momentum of variance 1. (BAOA
 the power of the step shows in the momenta first.)
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from nishimori.exactness.quadrature import Array, GridLaw
 from nishimori.models.density import DensityTarget
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.base import State, momentum_of
+from nishimori.samplers.base import Sampler, State, momentum_of
 from nishimori.samplers.langevin import UnderdampedLangevin
 from nishimori.samplers.mclmc import MCLMC
 
@@ -61,7 +63,7 @@ def _log_density(theta: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BiasLaw:
-    """`sampler` at several steps, each with the same length of a transition.
+    """`sampler` of a step size and a number of steps, at several steps and one length of a transition.
 
     Compared are the power p of c h^p (1 + r h^2), fitted to the biases of `power_of`, with 2, and, for all
     `quantities`, the value that c0 + c2 h^2 + c4 h^4 has at h = 0 (Richardson) with the exact one.
@@ -69,7 +71,7 @@ class BiasLaw:
 
     name: str
     statement: str
-    sampler: UnderdampedLangevin | MCLMC
+    sampler: Callable[[float, int], Sampler]
     quantities: tuple[str, ...]
     power_of: str
     step_sizes: tuple[float, ...]
@@ -91,8 +93,7 @@ class BiasLaw:
     def _at(self, step: float, place: Place) -> dict[str, Comparison]:
         case = rippled(place)
         randomness = Randomness.of(place.seed, f"{self.name}/{step}", case.target.instances, range(self.chains))
-        sampler = replace(self.sampler, step_size=step, num_steps=round(self.path_length / step))
-        kernel = fixed_kernel(case.target, sampler, randomness)
+        kernel = fixed_kernel(case.target, self.sampler(step, round(self.path_length / step)), randomness)
         schedule = Schedule(self.warmup, self.draws)
         averages = chain_averages(kernel, kernel.init(case.start(randomness)), schedule, case.observe)
         return {name: compare(name, values) for name, values in zip(case.quantities, averages, strict=True)}
@@ -127,7 +128,8 @@ def extrapolated(quantity: str, steps: Array, bias: Array, error: Array) -> Comp
 def bias_laws() -> tuple[BiasLaw, ...]:
     statement = "is biased by the square of its step, and by nothing at step zero"
     steps, length = (0.2, 0.28, 0.4, 0.5), 2.0
-    langevin, mclmc = UnderdampedLangevin(friction=1.0, adjusted=False), MCLMC(adjusted=False)
+    langevin = partial(UnderdampedLangevin, friction=1.0, adjusted=False)
+    mclmc = partial(MCLMC, adjusted=False)
     return (
         BiasLaw("bias/langevin", statement, langevin, QUANTITIES, MOMENTUM, steps, length, 8000, warmup=4, draws=40),
         BiasLaw("bias/mclmc", statement, mclmc, (WAVE,), WAVE, steps, length, 8000, warmup=4, draws=40),

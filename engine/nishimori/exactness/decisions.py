@@ -23,8 +23,8 @@ EFFORTS = {
 
 @dataclass(frozen=True)
 class DecisionLaw:
-    """Acceptance less min(1, exp(-energy error)), and its product between neighbouring chains: both 0 on average, here
-    moved to 1, whatever the chains' law."""
+    """Acceptance less min(1, exp(-energy error)), and its product between neighbouring chains and instances: all 0 on
+    average, here moved to 1, whatever the chains' law."""
 
     name: str
     statement: str
@@ -39,8 +39,12 @@ class DecisionLaw:
         state = kernel.init(case.start(randomness))
         infos = [transition.info for transition in chain_loop(kernel, state, Schedule(0, self.transitions))]
         excess = torch.stack([_excess(info) for info in infos])
-        alone, together = 1 + excess.mean(0), 1 + (excess * excess.roll(1, dims=2)).mean(0)
-        return Outcome((compare("acceptance", alone), compare("product of neighbouring chains", together)))
+        products = {name: excess * excess.roll(1, dims=axis) for name, axis in (("instances", 1), ("chains", 2))}
+        named = {
+            "acceptance": excess,
+            **{f"product of neighbouring {name}": product for name, product in products.items()},
+        }
+        return Outcome(tuple(compare(name, 1 + values.mean(0)) for name, values in named.items()))
 
 
 def decision_laws() -> tuple[DecisionLaw, ...]:

@@ -1,5 +1,6 @@
 """A Gaussian in 100 dimensions of condition number 1000, its mean a standard deviation from the origin everywhere."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,7 +15,7 @@ from nishimori.samplers.base import State
 
 DIM = 100
 CONDITION_NUMBER = 1000.0
-QUANTITIES = ("mean", "variance", "variance, soft third", "variance, stiff third")
+QUANTITIES = ("mean", "variance", "variance, soft half", "variance, stiff half")
 
 
 def gaussian(place: Place) -> Case:
@@ -23,13 +24,9 @@ def gaussian(place: Place) -> Case:
     Chains start at independent draws from it. Quantities: the projection of theta on the mean, and precision
     (theta - mean)^2 averaged over coordinates.
     """
-    precision = torch.logspace(0, 3, DIM, dtype=torch.float64, device="cpu")
+    precision = torch.logspace(0, math.log10(CONDITION_NUMBER), DIM, dtype=torch.float64, device="cpu")
     deviation = precision.rsqrt()
     target = DensityTarget(_log_density(precision), DIM, True, precision=place.precision, device=place.device)
-
-    def whitened(position: Position) -> Tensor:
-        """theta in standard deviations: N(1, 1)."""
-        return position.blocks[0].double() / deviation.to(position.flat.device)
 
     def start(randomness: Randomness) -> Position:
         position = standard_normals(target, randomness)
@@ -38,12 +35,10 @@ def gaussian(place: Place) -> Case:
         return position
 
     def observe(state: State) -> Tensor:
-        white = whitened(state.position)
+        white = state.position.blocks[0].double() / deviation.to(target.device)
         square = (white - 1).square()
-        third = DIM // 3
-        return torch.stack(
-            [white.mean(-1), square.mean(-1), square[..., :third].mean(-1), square[..., -third:].mean(-1)]
-        )
+        soft, stiff = (half.mean(-1) for half in square.chunk(2, dim=-1))
+        return torch.stack([white.mean(-1), square.mean(-1), soft, stiff])
 
     return Case(target, QUANTITIES, observe, start)
 

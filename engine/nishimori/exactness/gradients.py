@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nishimori.description import GaussianChannel, Network
 from nishimori.exactness.laws import Comparison, Outcome, Place
+from nishimori.exactness.modules import module_problem, module_target
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.layout import Position, add_scaled_, chain_dot
 from nishimori.models.posterior import Posterior
@@ -44,6 +45,7 @@ def gradient_laws() -> tuple[GradientLaw, ...]:
     return (
         GradientLaw("posterior/gradient", "has the slope of its energy as force, for every activation", _posteriors),
         GradientLaw("collapsed/gradient", "has it with the readout integrated out or repriorised", _without_readout),
+        GradientLaw("module/gradient", "has it for a torch.nn.Module", _module),
     )
 
 
@@ -64,6 +66,10 @@ def _without_readout(place: Place) -> dict[str, Target]:
         "kernel form": CollapsedPosterior(problem, *where, form="kernel"),
         "repriorised": RepriorisedPosterior(problem, _logistic, *where),
     }
+
+
+def _module(place: Place) -> dict[str, Target]:
+    return {"module": module_target(module_problem(), place)}
 
 
 def _problem(widths: tuple[int, ...], activation: str, readout: str = "gaussian") -> Problem:

@@ -24,17 +24,18 @@ from nishimori.samplers.hmc import HMC
 from nishimori_kernels.rng.streams import Stream
 
 SAMPLER = HMC("rotation", 0.3, 5)
+DRAWN_AND_AVERAGED = (*QUANTITIES, *(f"{quantity}, averaged over readouts" for quantity in QUANTITIES))
 
 
 def weight_form(place: Place) -> Case:
-    """A linear network; quantities are functions of F of all weights, the readout drawn at every look."""
+    """A linear network; quantities are functions of F, the readout drawn at every look, and averaged over."""
     target = CollapsedPosterior(linear_problem(), place.precision, place.device, form="weight")
-    return Case(target, QUANTITIES, _completed(target, place), exact_start(target))
+    return Case(target, DRAWN_AND_AVERAGED, _completed(target, place), exact_start(target))
 
 
 def kernel_form(place: Place) -> Case:
     target = CollapsedPosterior(linear_problem(), place.precision, place.device, form="kernel")
-    return Case(target, QUANTITIES, _completed(target, place), exact_start(target))
+    return Case(target, DRAWN_AND_AVERAGED, _completed(target, place), exact_start(target))
 
 
 def repriorised(place: Place) -> Case:
@@ -76,6 +77,10 @@ def _completed(target: CollapsedPosterior | RepriorisedPosterior, place: Place) 
         randomness = Randomness.of(place.seed, "readout", target.instances, chains)
         weights = target.complete(state.position, randomness, next(looks))
         latent = target.posterior.latent(weights, "test").double()
-        return scaled_predictions(latent, torch.zeros_like(latent), mean, variance)
+        drawn = scaled_predictions(latent, torch.zeros_like(latent), mean, variance)
+        if isinstance(target, RepriorisedPosterior):
+            return drawn
+        given, spread = target.predictions(state.position, "test")
+        return torch.cat([drawn, scaled_predictions(given.double(), spread.double(), mean, variance)])
 
     return observe

@@ -46,16 +46,16 @@ class Effort:
 
 
 GAUSSIAN = {
-    "hmc-leapfrog": Effort(0.03, 50, 1600, 40),
-    "hmc-rotation": Effort(0.03, 50, 1600, 40),
-    "hmc-minimum-norm": Effort(0.06, 25, 1600, 36),
-    "hmc-fourth-order": Effort(0.12, 13, 1600, 40),
-    "mala-langevin": Effort(0.03, 1, 12000, 40),
-    "mala-pcnl": Effort(0.03, 1, 12000, 40),
-    "pcn": Effort(0.012, 1, 14000, 40),
-    "langevin": Effort(0.025, 24, 2000, 40),
-    "mclmc": Effort(0.045, 35, 1600, 40),
-    "replica-exchange": Effort(0.03, 50, 1000, 60),
+    "hmc-leapfrog": Effort(0.03, 50, 1600, 26),
+    "hmc-rotation": Effort(0.03, 50, 1600, 26),
+    "hmc-minimum-norm": Effort(0.06, 25, 1600, 24),
+    "hmc-fourth-order": Effort(0.12, 13, 1600, 27),
+    "mala-langevin": Effort(0.03, 1, 8000, 40),
+    "mala-pcnl": Effort(0.03, 1, 8000, 40),
+    "pcn": Effort(0.012, 1, 9000, 50),
+    "langevin": Effort(0.025, 16, 2000, 36),
+    "mclmc": Effort(0.045, 35, 1600, 27),
+    "replica-exchange": Effort(0.03, 50, 800, 50),
 }
 LINEAR_NETWORK = {
     "hmc-leapfrog": Effort(0.2, 7, 256, 100),

@@ -9,6 +9,7 @@ from nishimori.exactness.energy_errors import energy_error_laws
 from nishimori.exactness.geweke import joint_laws
 from nishimori.exactness.gradients import gradient_laws
 from nishimori.exactness.laws import Law
+from nishimori.exactness.modules import module_laws
 from nishimori.exactness.normals import normal_laws
 from nishimori.exactness.ranks import rank_laws
 from nishimori.exactness.readouts import readout_laws
@@ -25,6 +26,7 @@ def suite() -> tuple[Law, ...]:
         *decision_laws(),
         *energy_error_laws(),
         *moment_laws(),
+        *module_laws(),
         *support_laws(),
         *readout_laws(),
         *recording_laws(),
