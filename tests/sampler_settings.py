@@ -48,6 +48,6 @@ ADJUSTED = {
 UNADJUSTED = {
     "unadjusted langevin": Setting(UnderdampedLangevin(adjusted=False), 0.15, 10),
     "unadjusted langevin rotation": Setting(UnderdampedLangevin(adjusted=False, integrator="rotation"), 0.15, 10),
-    "unadjusted mclmc": Setting(MCLMC(adjusted=False), 0.15, 10),
+    "unadjusted mclmc": Setting(MCLMC(adjusted=False, target_acceptance=0.98), 0.15, 10),
 }
 SAMPLERS = ADJUSTED | UNADJUSTED

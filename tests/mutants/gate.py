@@ -93,10 +93,8 @@ def examine(copy: Path, law: str) -> Finding:
     Raises NoFindingError where the command fails otherwise than by a broken law, takes too long, or has imported
     anything but the copy.
     """
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-    sources = os.pathsep.join(str(copy / name) for name in SOURCES)
-    environment = os.environ | one_thread | {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-P", str(HERE / "examine.py"), law]
+    environment = _environment(copy)
     try:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
     except subprocess.TimeoutExpired:
@@ -108,6 +106,14 @@ def examine(copy: Path, law: str) -> Finding:
         if not Path(file).is_relative_to(copy):
             raise NoFindingError(f"{law} was checked on {file}, not on the copy")
     return _finding(said["laws"], done.returncode == 0)
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    """One thread, modules of the copy, nothing compiled anywhere else."""
+    ours = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    ours.pop("NUMBA_CACHE_DIR", None)
+    sources = os.pathsep.join(str(copy / name) for name in SOURCES)
+    return ours | {"PYTHONPATH": sources, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _finding(laws: list[dict], holds: bool) -> Finding:

@@ -157,6 +157,7 @@ def randomness_of(target: Target, chains: int) -> Randomness:
         (lambda: nm.MCLMC(num_steps=True), "must be a whole number"),
         (lambda: nm.MCLMC(jitter=1.0), r"must lie in \[0, 1\)"),
         (lambda: nm.MCLMC(adjusted=False, num_steps=2000), "num_steps must be at most 1024"),
+        (lambda: nm.MCLMC(adjusted=False), "give target_acceptance 0.98, or a step_size"),
     ],
 )
 def test_impossible_samplers_are_refused(make: Callable[[], object], message):
@@ -184,7 +185,7 @@ def test_mclmc_refuses_a_single_parameter_and_too_many_inner_steps():
     with pytest.raises(ValueError, match="at least 2 parameters"):
         nm.MCLMC().kernel(target, torch.ones(1), 1, randomness_of(target, 1))
     target = GaussianTarget(torch.ones(2))
-    for sampler in (nm.MCLMC(adjusted=False), nm.UnderdampedLangevin()):
+    for sampler in (nm.MCLMC(adjusted=False, step_size=0.1), nm.UnderdampedLangevin()):
         with pytest.raises(ValueError, match="a shorter path_length"):
             sampler.kernel(target, torch.ones(1), 1025, randomness_of(target, 1))
 

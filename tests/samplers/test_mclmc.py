@@ -198,7 +198,7 @@ def mean_square(sampler: nm.MCLMC, step_size: Tensor, num_steps: int, draws: int
 
 def test_the_bias_without_a_test_is_of_second_order_and_the_test_removes_it():
     """Halving the step divides it by four."""
-    unadjusted = nm.MCLMC(adjusted=False)
+    unadjusted = nm.MCLMC(adjusted=False, target_acceptance=0.98)
     (coarse, error), (fine, fine_error) = (
         mean_square(unadjusted, torch.tensor([step]), 4, draws) for step, draws in ((0.5, 100), (0.25, 300))
     )
@@ -223,7 +223,7 @@ def test_a_transition_without_a_test_forgets_its_direction():
     """Without forces u.u' decays by exp(-h / L) a step in many dimensions: exp(-1) over num_steps of them."""
     target, num_steps = GaussianTarget(torch.zeros(1000)), 8
     randomness = Randomness.of(0, "", target.instances, range(200))
-    kernel = nm.MCLMC(adjusted=False).kernel(target, torch.tensor([0.1]), num_steps, randomness)
+    kernel = nm.MCLMC(adjusted=False, target_acceptance=0.98).kernel(target, torch.tensor([0.1]), num_steps, randomness)
     start = kernel.init(target.initial_position(200, "prior", 0))
     end, info = kernel.step(start, 0)
     cosine = chain_dot(momentum_of(start), momentum_of(end))
@@ -239,7 +239,9 @@ def test_trajectories_end_where_transitions_do(adjusted):
     """Where nothing is refreshed in between."""
     target = tanh_posterior()
     randomness = Randomness.of(0, "", target.instances, range(3))
-    kernel = nm.MCLMC(adjusted=adjusted, jitter=0.0).kernel(target, torch.tensor([0.01, 0.02]), 3, randomness)
+    kernel = nm.MCLMC(adjusted=adjusted, jitter=0.0, target_acceptance=0.98).kernel(
+        target, torch.tensor([0.01, 0.02]), 3, randomness
+    )
     state = kernel.init(target.initial_position(3, "prior", 0))
     steps = [(State(s.position.clone(), s.energy, None), error) for s, error in kernel.trajectory(state, 4, 3)]
     assert len(steps) == 3 and steps[-1][1].abs().max() < 0.1

@@ -118,7 +118,7 @@ _SAMPLER_KEYS: dict[str, dict[str, Any]] = {
         "adjusted": True,
         "target_acceptance": 0.98,
     },
-    "mclmc": {"target": "plain", **_STEPS, "adjusted": True, "jitter": 0.2, "target_acceptance": 0.9},
+    "mclmc": {"target": "plain", **_STEPS, "adjusted": True, "jitter": 0.2, "target_acceptance": None},
     "replica_exchange": {**_HMC, "inverse_temperatures": None},
 }
 

@@ -49,9 +49,9 @@ class Outcome:
         return max(self.comparisons, key=lambda one: abs(one.z) if one.z == one.z else float("inf"))
 
     @property
-    def relative_error(self) -> float:
-        """The largest."""
-        return max(one.relative_error for one in self.comparisons)
+    def bluntest(self) -> Comparison:
+        """The comparison whose relative error is nearest to its limit."""
+        return max(self.comparisons, key=lambda one: one.relative_error / one.largest_relative_error)
 
     @property
     def passed(self) -> bool:

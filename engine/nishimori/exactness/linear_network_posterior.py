@@ -61,6 +61,15 @@ class LinearNetworkPosterior:
         average = self.log_s.mean(mean)
         return average, self.log_s.mean(second) - average**2
 
+    def squared_weights(self) -> tuple[float, float]:
+        """Means of |W|^2 and of |a|^2. Of W, the part along a is v / sqrt(s) and the rest is free."""
+        dim = self.inputs.shape[-1]
+        s = np.exp(self.log_s.points)[:, None]
+        variances = s * self.values + self.noise_variance
+        mean_square = s * self.values * (self.vectors.T @ self.labels) ** 2 / variances**2
+        along = dim + (mean_square - s * self.values / variances).sum(-1)
+        return (self.width - 1) * dim + float(self.log_s.mean(along)), self.width * float(self.log_s.mean(s[:, 0]))
+
     def effective_weights(self, s: Array, normals: Array) -> Array:
         """v given `s` [chains], [chains, input_dim], from standard normals [chains, input_dim + samples].
 
