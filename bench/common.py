@@ -124,7 +124,7 @@ def report_times(rows: Sequence[Row], baseline: str, options: argparse.Namespace
 def append(rows: Sequence[Row], results: Path = RESULTS) -> None:
     fresh = not results.exists()
     with results.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS)
+        writer: csv.DictWriter[str] = csv.DictWriter(file, FIELDS)
         if fresh:
             writer.writeheader()
         writer.writerows(rows)

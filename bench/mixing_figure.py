@@ -1,4 +1,4 @@
-"""The figure of bench_mixing: effective samples per gradient and per second, against width and in the proportional regime."""
+"""The figure of bench_mixing: effective samples per gradient and per second, by width and in the proportional regime."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +85,7 @@ def _side_by_side(axes: Any, values: Values, cases: Sequence[str], label: str) -
     names = [_sentence(case, ("input_dim", "width"), ("samples", "noise_variance"), ("activation",)) for case in cases]
     axes.set_xticks(range(len(cases)), names, fontsize=9)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_title("proportional regime", fontsize=10)
 
 
 SYMBOLS = {"input_dim": "d", "width": "k", "samples": "n", "noise_variance": r"\Delta"}

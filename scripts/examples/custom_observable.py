@@ -13,7 +13,7 @@ teacher_layer = problem.teacher.weights.blocks[0].squeeze(1)  # [instances, 20, 
 
 
 def largest_unit_overlap(weights: torch.Tensor) -> torch.Tensor:
-    """[instances, chains, parameters] to [instances, chains]: the largest cosine between a unit of student and teacher."""
+    """[instances, chains, parameters] to [instances, chains]: the largest cosine of a unit and one of the teacher."""
     layer = weights[..., : 20 * 20].unflatten(-1, (20, 20))
     student = torch.nn.functional.normalize(layer, dim=-1)
     teacher = torch.nn.functional.normalize(teacher_layer, dim=-1).to(student).unsqueeze(1)

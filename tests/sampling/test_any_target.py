@@ -147,7 +147,7 @@ def test_the_datatree_has_chain_and_draw_first():
     tree = quick(nm.Posterior(small_problem(), "fp64", "cpu"), chains=1).to_datatree()
     assert tree["posterior"]["overlap"].dims == ("chain", "draw", "instance")
     assert tree["pairs"]["bayes_error"].sizes == {"pair": 1, "draw": 12, "instance": 3}
-    assert list(tree["constant_data"]["start"].values) == ["teacher", "prior"]
+    assert tree["constant_data"]["start"].to_numpy().tolist() == ["teacher", "prior"]
 
 
 @pytest.mark.parametrize(

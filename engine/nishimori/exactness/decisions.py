@@ -16,7 +16,7 @@ from nishimori.samplers.base import Info, Sampler
 EFFORTS = {
     "hmc-leapfrog": Effort(0.4, 2, 1024, 60),
     "mala-langevin": Effort(0.5, 1, 1024, 60),
-    "pcn": Effort(0.3, 1, 1024, 60),
+    "pcn": Effort(0.3, 1, 1024, 100),
     "mclmc": Effort(0.4, 2, 1024, 60),
 }
 
