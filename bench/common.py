@@ -14,7 +14,7 @@ import torch
 
 RESULTS = Path(__file__).with_name("results.csv")
 Row = dict[str, str]
-FIELDS = (
+FIELDS: tuple[str, ...] = (
     "operation",
     "provider",
     "case",

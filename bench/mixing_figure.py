@@ -1,4 +1,4 @@
-"""The figure of bench_mixing: effective samples per gradient and per second, by width and in the proportional regime."""
+"""The figure of bench_mixing: effective samples per gradient and second, by width and in the proportional regime."""
 
 from collections.abc import Sequence
 from pathlib import Path

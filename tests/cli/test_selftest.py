@@ -62,7 +62,7 @@ def test_json_of_a_law_that_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["selftest", "--only", FAST, "--json", "--precision", "fp32", "--device", "cpu", "--seed", "3"]) == 0
     written = capsys.readouterr()
     report = json.loads(written.out)
-    assert report.keys() == {"device", "precision", "seed", "passed", "false_alarms", "laws"}
+    assert report.keys() == {"device", "precision", "seed", "passed", "false_alarms", "seconds", "laws"}
     assert (report["device"], report["precision"], report["seed"], report["passed"]) == ("cpu", "fp32", 3, True)
     assert report["false_alarms"] == pytest.approx(3 * 6.3342e-5, rel=1e-3)  # the normal tails beyond 4
     (law,) = report["laws"]

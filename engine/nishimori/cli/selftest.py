@@ -50,12 +50,12 @@ def selftest(
     if list:
         print("\n".join(f"{law.name:<36}{law.statement}" for law in laws))
         return DONE
-    place = _place(device, precision, seed)
-    checked = []
+    place, started, checked = _place(device, precision, seed), time.monotonic(), []
     for one in _check([law.name for law in laws], place):
         checked.append(one)
         print(f"{len(checked):3}/{len(laws)} {_line(one)}", file=sys.stderr if json else sys.stdout, flush=True)
-    print(_as_json(checked, place) if json else _verdict(checked))
+    seconds = time.monotonic() - started
+    print(_as_json(checked, place, seconds) if json else _verdict(checked, seconds))
     return DONE if all(one.outcome.passed for one in checked) else VERDICT_FAILED
 
 
@@ -131,21 +131,21 @@ def _false_alarms(checked: Sequence[Checked]) -> float:
     return sum(math.erfc(one.most_z / math.sqrt(2)) for law in checked for one in law.outcome.comparisons)
 
 
-def _verdict(checked: Sequence[Checked]) -> str:
+def _verdict(checked: Sequence[Checked], seconds: float) -> str:
     broken = [one.name for one in checked if not one.outcome.passed]
     count = sum(len(one.outcome.comparisons) for one in checked)
-    seconds = sum(one.seconds for one in checked)
     return (
         f"{f'{len(broken)} broken: ' + ', '.join(broken) if broken else 'every law holds'}; {len(checked)} laws, "
         f"{count} comparisons ({_false_alarms(checked):.3f} would fail by chance), {seconds:.0f} s"
     )
 
 
-def _as_json(checked: Sequence[Checked], place: "Place") -> str:
+def _as_json(checked: Sequence[Checked], place: "Place", seconds: float) -> str:
     document = {
         **asdict(place),
         "passed": all(one.outcome.passed for one in checked),
         "false_alarms": _false_alarms(checked),
+        "seconds": seconds,
         "laws": [_report(one) for one in checked],
     }
     return json_module.dumps(without_nan(document), allow_nan=False)
