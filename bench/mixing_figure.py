@@ -73,6 +73,9 @@ def _against_width(axes: Any, values: Values, cases: Sequence[str], label: str) 
 
 
 def _side_by_side(axes: Any, values: Values, cases: Sequence[str], label: str) -> None:
+    if not cases:
+        axes.set_axis_off()
+        return
     methods = _methods(values)
     for place, method in enumerate(methods):
         known = [number for number, case in enumerate(cases) if (method, case) in values]

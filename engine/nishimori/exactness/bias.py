@@ -6,6 +6,7 @@ energy, and that of <p^2>, where the sampler has a momentum of variance 1. (BAOA
 the power of the step shows in the momenta first.)
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -100,13 +101,16 @@ class BiasLaw:
 
 
 def power(quantity: str, steps: Array, bias: Array, error: Array) -> Comparison:
-    """Of the leading term of `bias` in the steps; its relative error must tell 2 from 1 and 3."""
+    """Of the leading term of `bias` in the steps; its relative error must tell 2 from 1 and 3. NaN where none fits."""
 
     def model(step: Array, factor: float, exponent: float, next_order: float) -> Array:
         return factor * step**exponent * (1 + next_order * step**2)
 
     start = (bias[-1] / steps[-1] ** POWER, POWER, 0.0)
-    fitted, covariance = curve_fit(model, steps, bias, p0=start, sigma=error, absolute_sigma=True)
+    try:
+        fitted, covariance = curve_fit(model, steps, bias, p0=start, sigma=error, absolute_sigma=True)
+    except RuntimeError:
+        return Comparison(f"power of the step in {quantity}", math.nan)
     spread = float(covariance[1, 1]) ** 0.5
     return Comparison(
         f"power of the step in {quantity}, {fitted[1]:.2f}",

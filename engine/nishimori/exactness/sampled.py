@@ -52,7 +52,7 @@ GAUSSIAN = {
     "hmc-fourth-order": Effort(0.12, 13, 1600, 27),
     "mala-langevin": Effort(0.03, 1, 8000, 40),
     "mala-pcnl": Effort(0.03, 1, 8000, 40),
-    "pcn": Effort(0.012, 1, 9000, 50),
+    "pcn": Effort(0.014, 1, 9000, 150),
     "langevin": Effort(0.025, 16, 2000, 36),
     "mclmc": Effort(0.045, 35, 1600, 27),
     "replica-exchange": Effort(0.03, 50, 800, 50),
