@@ -64,6 +64,7 @@ METHODS: dict[str, tuple[type[NetworkTarget], Sampler]] = {
     "collapsed Langevin": (nm.CollapsedPosterior, nm.UnderdampedLangevin(integrator="rotation")),
     "collapsed MCLMC": (nm.CollapsedPosterior, nm.MCLMC()),
     "collapsed PCN": (nm.CollapsedPosterior, nm.PCN()),
+    "collapsed over-relaxed": (nm.CollapsedPosterior, nm.PCN(step_size=0.909, over_relaxed=True)),
 }
 BASELINE = "plain leapfrog"
 FIGURES = ("ess_per_gradient", "ess_per_second")

@@ -7,8 +7,15 @@ from typing import Any
 from common import Row
 
 METRICS = {"ess_per_gradient": "effective samples per gradient", "ess_per_second": "effective samples per second"}
-COLOURS = {"leapfrog": "#0072B2", "rotation": "#D55E00", "Langevin": "#009E73", "MCLMC": "#CC79A7", "PCN": "#000000"}
-MARKERS = {"leapfrog": "o", "rotation": "s", "Langevin": "^", "MCLMC": "D", "PCN": "P"}
+COLOURS = {
+    "leapfrog": "#0072B2",
+    "rotation": "#D55E00",
+    "Langevin": "#009E73",
+    "MCLMC": "#CC79A7",
+    "PCN": "#000000",
+    "over-relaxed": "#56B4E9",
+}
+MARKERS = {"leapfrog": "o", "rotation": "s", "Langevin": "^", "MCLMC": "D", "PCN": "P", "over-relaxed": "X"}
 WIDE_INPUT = 10
 """Cases of this input_dim are laid out by width, the others side by side."""
 

@@ -82,3 +82,40 @@ def test_acceptance_does_not_depend_on_directions_without_data():
         _, info = kernel.step(kernel.init(exact_draws(target, 400)), 0)
         accepted.append(float(info.acceptance.mean()))
     assert abs(accepted[0] - accepted[1]) < 0.05 and 0.3 < accepted[0] < 0.9
+
+
+def over_relaxed(target: Target, step_size: float, chains: int) -> PCNKernel:
+    sampler, randomness = nm.PCN(step_size, over_relaxed=True), Randomness.of(0, "", target.instances, range(chains))
+    return sampler.kernel(target, torch.tensor([step_size]), 1, randomness)
+
+
+@pytest.mark.parametrize(("step_size", "spoilt", "stays"), [(0.9, 1.0, True), (0.5, 1.0, True), (0.9, 1.05, False)])
+def test_over_relaxation_keeps_a_gaussian_posterior(step_size, spoilt, stays):
+    """Variances 1 / curvature after 30 transitions from exact draws; curvatures 5 % off are the control."""
+    chains, curvatures = 20_000, torch.tensor([1.0, 1.5, 4.0])
+    start = exact_draws(GaussianTarget(curvatures), chains)
+    kernel = over_relaxed(GaussianTarget(curvatures * spoilt), step_size, chains)
+    state, accepted = kernel.init(start), 0.0
+    for step in range(30):
+        state, info = kernel.step(state, step)
+        accepted += float(info.acceptance.mean()) / 30
+    assert 0.2 < accepted < 0.95
+    squares = (state.position.blocks[0].square() * curvatures)[0]
+    z = (squares.mean(0) - 1) / (squares.std(0) / chains**0.5)
+    assert bool((z.abs() < 4).all()) == stays, z
+
+
+def test_over_relaxation_turns_back_on_the_prior():
+    """Neighbouring states have correlation -sqrt(1 - b^2), the prior's law kept."""
+    chains, target = 20_000, GaussianTarget(torch.ones(3))
+    kernel = over_relaxed(target, 0.6, chains)
+    first = kernel.init(exact_draws(target, chains))
+    second, _ = kernel.step(first, 0)
+    products = (first.position.blocks[0] * second.position.blocks[0]).flatten()
+    z = (products.mean() + 0.8) / (products.std() / len(products) ** 0.5)
+    assert abs(float(z)) < 4
+
+
+def test_over_relaxation_needs_a_step_size():
+    with pytest.raises(ValueError, match="give step_size, try 0.9"):
+        nm.PCN(over_relaxed=True)
