@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
@@ -15,7 +16,7 @@ from nishimori.measurement.own_observables import (
 )
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.density import DensityTarget
-from nishimori.models.layout import Position
+from nishimori.models.layout import Position, chain_dot
 from nishimori.models.module import ModuleTarget
 from nishimori.models.posterior import Posterior
 from nishimori.models.randomness import Randomness
@@ -96,19 +97,27 @@ def _rao_blackwell(
     return Observation(values, mean.double())
 
 
-def mixing_of(target: Target, randomness: Randomness) -> Callable[[State], Tensor] | None:
+def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False) -> Callable[[State], Tensor] | None:
     """The observables by which calibration judges how fast chains mix; None where the target names none.
 
-    Readouts that the target integrates out are fresh at every look, as they are at every draw.
+    Readouts that the target integrates out are fresh at every look, as they are at every draw. Errors then mix at once,
+    and what is slow is the turning of the hidden weights: a random projection of the position is judged with them, and
+    for any target with `weights_too`.
     """
     if not has_teacher(target):
         return None
     assert isinstance(target, Posterior | CollapsedPosterior)
     observables = MatchedTeacherObservables(target.posterior, pairs=())
-    looks = iter(range(2**31))
+    looks, direction = iter(range(2**31)), None
+    if weights_too or isinstance(target, CollapsedPosterior):
+        direction = target.layout(len(randomness.chains)).empty(target.dtype, target.device)
+        randomness.fill_normals(direction, Stream.CALIBRATION_READOUT, 2**31)
 
     def mixing(state: State) -> Tensor:
         weights = complete(target, state.position, randomness, next(looks), Stream.CALIBRATION_READOUT)
-        return observables.mixing(state, weights)
+        named = observables.mixing(state, weights)
+        if direction is None:
+            return named
+        return torch.cat([named, chain_dot(state.position, direction)[None]])
 
     return mixing

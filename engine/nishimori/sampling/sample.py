@@ -38,11 +38,12 @@ def calibration_of(
     calibration_chains: int = CALIBRATION_CHAINS,
     schedule: CalibrationSchedule | None = None,
     phase: str = "calibration",
+    weights_too: bool = False,
 ) -> CalibrationRecord:
     """Choose what `sampler` leaves open, with chains of its own.
 
     They start at the teacher, an exact posterior sample, where there is one, else where all chains start. Replica
-    exchange is calibrated at its target level. `phase` is what `progress` is told.
+    exchange is calibrated at its target level. `phase` is what `progress` is told; `weights_too` as in `mixing_of`.
     """
     identities = tuple(range(calibration_chains))
     report = progress or reporter("calibration")
@@ -52,7 +53,7 @@ def calibration_of(
         sampler.sampler if isinstance(sampler, ReplicaExchange) else sampler,
         target.initial_position(identities, "teacher" if has_teacher(target) else "prior", seed, point),
         randomness,
-        mixing_of(target, randomness),
+        mixing_of(target, randomness, weights_too),
         lambda done, total, acceptance: report(phase, done, total, acceptance),
         schedule or (NEARBY if has_teacher(target) else FROM_AFAR),
     )
@@ -157,7 +158,7 @@ def _decided(
         lambda name, part: TARGETS[name](part),
         HMC,
         chains,
-        lambda target, hmc, phase: calibration_of(target, hmc, seed, point, report, phase=phase),
+        lambda target, hmc, phase: calibration_of(target, hmc, seed, point, report, phase=phase, weights_too=True),
     )
     if record.chosen is None:
         raise ValueError("the calibration record chose no target; give the target and the sampler it was made for")

@@ -163,7 +163,9 @@ def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "Ca
 
     def calibrate(target: "NetworkTarget", sampler: "Sampler", phase: str) -> "CalibrationRecord":
         chains, seed = section.calibration_chains, config.run.seed
-        return calibration_of(target, sampler, seed, point, writer.progress, chains, phase=phase)
+        return calibration_of(
+            target, sampler, seed, point, writer.progress, chains, phase=phase, weights_too=section.kind == "auto"
+        )
 
     if section.kind != "auto":
         return calibrate(target_of(config, problem), sampler_of(config), "calibration")
