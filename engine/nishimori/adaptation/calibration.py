@@ -47,8 +47,9 @@ FROM_AFAR = Schedule(annealing_updates=75, step_size_updates=75)
 
 
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A target and integrator that calibration considered: "plain" or "collapsed"; effective samples a gradient, the
-    measured seconds a gradient, and their ratio, effective samples a second, by which the best was taken."""
+    """A target and integrator that calibration considered: "plain" or "collapsed"; effective samples a gradient (0
+    where it was not tried), the measured seconds a gradient, and their ratio, effective samples a second, by which the best
+    was taken."""
 
     target: str
     integrator: str

@@ -2,8 +2,9 @@
 
 Each candidate is calibrated on a few instances, which gives its effective samples a gradient (of the slowest
 observable, by lag-one autocorrelation: see adaptation.trajectory_length), and one gradient of all chains of all
-instances is timed. The product ranks the candidates; the best is then calibrated on all instances. What was measured
-goes into the record, which every later step reads: the choice depends on the machine, the law sampled does not.
+instances is timed. The product ranks the candidates; one that is too slow to win whatever it did is not tried, and the
+best is calibrated on all instances. What was measured goes into the record, which every later step reads: the choice
+depends on the machine, the law sampled does not.
 """
 
 import time
@@ -15,6 +16,7 @@ import msgspec
 import torch
 
 from nishimori.adaptation.calibration import CalibrationRecord, Choice
+from nishimori.adaptation.trajectory_length import COST_OF_A_TRANSITION
 from nishimori.description.errors import BadInput
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.posterior import Posterior
@@ -32,6 +34,8 @@ CANDIDATES: tuple[Candidate, ...] = (
     ("collapsed", "rotation"),
 )
 SCREENED_INSTANCES = 4
+MOST_PER_GRADIENT = 1 / (1 + COST_OF_A_TRANSITION)
+"""What trajectory_length's efficiency is at most: one effective sample a transition of one step."""
 TIMED_SECONDS = 0.05
 
 Calibrate = Callable[[NetworkTarget, HMC, str], CalibrationRecord]
@@ -70,15 +74,20 @@ def choose(
     `make_target(name, problem)` and `make_sampler(integrator)` build what is named; `chains` are the chains of every
     instance that will run side by side. Raises BadInput where no candidate's trajectories are accepted.
     """
-    small = _first_instances(problem, SCREENED_INSTANCES)
+    small, total = _first_instances(problem, SCREENED_INSTANCES), chains * len(problem.instances)
     seconds = seconds_per_gradient({name: make_target(name, problem) for name, _ in candidates}, chains)
-    rows = []
-    for name, integrator in candidates:
+    rows: list[Choice] = []
+    for name, integrator in sorted(candidates, key=lambda candidate: seconds[candidate[0]]):
+        most, best = MOST_PER_GRADIENT * total / seconds[name], max((row.per_second for row in rows), default=0.0)
+        if most < best:
+            rows.append(Choice(name, integrator, 0.0, seconds[name], 0.0, False, _not_tried(most, best)))
+            continue
         record = calibrate(make_target(name, small), make_sampler(integrator), f"trying {name} {integrator}")
-        rows.append(_measured(name, integrator, record, seconds[name], chains * len(problem.instances)))
-    best = max(range(len(rows)), key=lambda place: rows[place].per_second)
-    record = calibrate(make_target(rows[best].target, problem), make_sampler(rows[best].integrator), "calibration")
-    return msgspec.structs.replace(record, choices=tuple(_explained(rows, best)))
+        rows.append(_measured(name, integrator, record, seconds[name], total))
+    best_row = max(range(len(rows)), key=lambda place: rows[place].per_second)
+    chosen = rows[best_row]
+    record = calibrate(make_target(chosen.target, problem), make_sampler(chosen.integrator), "calibration")
+    return msgspec.structs.replace(record, choices=tuple(_explained(rows, best_row)))
 
 
 def _measured(name: str, integrator: str, record: CalibrationRecord, seconds: float, chains: int) -> Choice:
@@ -87,14 +96,17 @@ def _measured(name: str, integrator: str, record: CalibrationRecord, seconds: fl
     return Choice(name, integrator, per_gradient, seconds, chains * per_gradient / seconds, False, "")
 
 
+def _not_tried(most: float, best: float) -> str:
+    return f"not tried: one effective sample a transition would be {most:.3g} a second at most, against {best:.3g}"
+
+
 def _explained(rows: Sequence[Choice], best: int) -> list[Choice]:
     top = rows[best].per_second
     others = [row.per_second for place, row in enumerate(rows) if place != best]
     won = f"most effective samples a second: {top:.3g}, the next {max(others):.3g}" if others else "the only candidate"
+    lost = [row.reason or f"{row.per_second:.3g} effective samples a second against {top:.3g}" for row in rows]
     return [
-        msgspec.structs.replace(row, chosen=True, reason=won)
-        if place == best
-        else msgspec.structs.replace(row, reason=f"{row.per_second:.3g} effective samples a second against {top:.3g}")
+        msgspec.structs.replace(row, chosen=place == best, reason=won if place == best else lost[place])
         for place, row in enumerate(rows)
     ]
 
