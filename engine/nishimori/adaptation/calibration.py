@@ -47,9 +47,11 @@ FROM_AFAR = Schedule(annealing_updates=75, step_size_updates=75)
 
 
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A target and integrator that calibration considered: "plain" or "collapsed"; effective samples a gradient (0
-    where it was not tried), the measured seconds a gradient, and their ratio, effective samples a second, by which the best
-    was taken."""
+    """A target and integrator that calibration considered.
+
+    `target` is "plain" or "collapsed"; effective samples a gradient of one chain (0 where it was not tried), measured
+    seconds a gradient of all chains, and effective samples a second of all chains, by which the best was taken.
+    """
 
     target: str
     integrator: str
