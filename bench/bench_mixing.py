@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from common import Row, append, parser_of, read, row_of
 from mixing_chains import CHAINS, OBSERVABLES, MixingChains, NetworkTarget, largest_disagreement
 from mixing_figure import draw
@@ -23,7 +24,7 @@ from nishimori.samplers.base import Sampler
 OPERATION = "mixing"
 INSTANCES, TEST_SAMPLES = 4, 200
 SLICE_SECONDS = 0.5
-LARGEST_Z, FEWEST_EFFECTIVE, LARGEST_R_HAT = 6.0, 100.0, 1.1
+LARGEST_Z, FEWEST_EFFECTIVE, LARGEST_R_HAT, LEAST_ACCEPTANCE = 6.0, 100.0, 1.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def measure(case: Case, methods: Sequence[str], seconds: float, device: str) -> 
 
 def _can_be_judged(name: str, chains: MixingChains) -> bool:
     found = chains.convergences().values()
-    size, r_hat = min(one.effective_sample_size for one in found), max(one.r_hat for one in found)
-    if size >= FEWEST_EFFECTIVE and r_hat <= LARGEST_R_HAT:
+    size, r_hat = np.min([one.effective_sample_size for one in found]), np.max([one.r_hat for one in found])
+    if size >= FEWEST_EFFECTIVE and r_hat <= LARGEST_R_HAT and chains.acceptance() > LEAST_ACCEPTANCE:
         return True
     print(f"{name:>20}: left out, {size:.0f} effective samples at R-hat {r_hat:.2f}; give more --seconds")
     return False
