@@ -21,8 +21,7 @@ class Case:
     """A target with known answers.
 
     `observe(state)` is [quantities, instances, chains], scaled so that every exact mean, given the instance, is 1 and
-    an error of 1 % moves it by 0.01 or more; `start` places independent chains, by
-    their random numbers.
+    an error of 1 % moves it by 0.01 or more; `start` places independent chains, by their random numbers.
     """
 
     target: Target

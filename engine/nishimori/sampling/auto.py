@@ -24,7 +24,7 @@ from nishimori.models.problem import Problem
 from nishimori.samplers.hmc import HMC
 
 Candidate = tuple[str, str]
-NetworkTarget = Posterior | CollapsedPosterior
+NamedTarget = Posterior | CollapsedPosterior
 
 TARGETS: dict[str, type[Posterior] | type[CollapsedPosterior]] = {"plain": Posterior, "collapsed": CollapsedPosterior}
 CANDIDATES: tuple[Candidate, ...] = (("plain", "leapfrog"), ("plain", "rotation"), ("collapsed", "rotation"))
@@ -34,7 +34,7 @@ MOST_PER_GRADIENT = 1 / (1 + COST_OF_A_TRANSITION)
 """What trajectory_length's efficiency is at most: one effective sample a transition of one step."""
 TIMED_SECONDS = 0.05
 
-Calibrate = Callable[[NetworkTarget, HMC, str], CalibrationRecord]
+Calibrate = Callable[[NamedTarget, HMC, str], CalibrationRecord]
 """Calibrates a sampler on a target, with whatever seed, chains and progress the caller wants; the last argument is what
 the progress calls it."""
 
@@ -60,7 +60,7 @@ def candidates_for(problem: Problem, target: str | None = None, integrator: str 
 def choose(
     problem: Problem,
     candidates: Sequence[Candidate],
-    make_target: Callable[[str, Problem], NetworkTarget],
+    make_target: Callable[[str, Problem], NamedTarget],
     make_sampler: Callable[[str], HMC],
     chains: int,
     calibrate: Calibrate,
@@ -107,7 +107,7 @@ def _explained(rows: Sequence[Choice], best: int) -> list[Choice]:
     ]
 
 
-def seconds_per_gradient(targets: Mapping[str, NetworkTarget], chains: int) -> dict[str, float]:
+def seconds_per_gradient(targets: Mapping[str, NamedTarget], chains: int) -> dict[str, float]:
     """Median time of one gradient of `chains` chains of every instance, at prior draws.
 
     The targets take turns, so that other work on the machine hits all of them.

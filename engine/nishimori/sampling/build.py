@@ -17,7 +17,7 @@ from nishimori.samplers.mala import MALA
 from nishimori.samplers.mclmc import MCLMC
 from nishimori.samplers.pcn import PCN
 from nishimori.samplers.replica_exchange import ReplicaExchange
-from nishimori.sampling.auto import TARGETS, NetworkTarget
+from nishimori.sampling.auto import TARGETS, NamedTarget
 
 
 def problem_of(config: Config, point: str) -> Problem:
@@ -34,13 +34,13 @@ def problem_of(config: Config, point: str) -> Problem:
     )
 
 
-def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NetworkTarget:
+def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NamedTarget:
     """The target the config names, or that calibration chose."""
     chosen = record.chosen if record else None
     return target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem)
 
 
-def target_named(config: Config, name: str, problem: Problem) -> NetworkTarget:
+def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
     """ "plain" or "collapsed", on the config's device in its precision.
 
     Raises BadInput where the readout cannot be integrated out.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nishimori.models.problem import Problem
     from nishimori.samplers.base import Sampler, State
     from nishimori.sampling import Run
-    from nishimori.sampling.auto import NetworkTarget
+    from nishimori.sampling.auto import NamedTarget
 
 DIGESTED = ("draws", "statistics", "moments")
 """With the final state, what a summary's digest covers: nothing that depends on how the run was cut into files."""
@@ -161,7 +161,7 @@ def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "Ca
 
     section, point = config.sampler, identity(config)
 
-    def calibrate(target: "NetworkTarget", sampler: "Sampler", phase: str) -> "CalibrationRecord":
+    def calibrate(target: "NamedTarget", sampler: "Sampler", phase: str) -> "CalibrationRecord":
         chains, seed = section.calibration_chains, config.run.seed
         return calibration_of(
             target, sampler, seed, point, writer.progress, chains, phase=phase, weights_too=section.kind == "auto"
