@@ -1,15 +1,16 @@
 """Effective samples per gradient and per second: samplers of the same posterior, taking turns in one process.
 
 Effective samples are the fewest of three observables, each of a full draw of the network's weights: test error,
-training energy and a fixed random projection of all weights. Where the readout is integrated out it is drawn for every
-draw, and the time that takes counts. A gradient is an evaluation of energy, gradient or both, for one chain. Chains
+training energy and a fixed random projection of all weights; their number is the variance over one network over the
+squared Monte Carlo error. Where the readout is integrated out it is drawn for every draw, once or several times, and
+the time that takes counts. A gradient is an evaluation of energy, gradient or both, for one chain. Chains
 start at the teacher, an exact draw of the posterior, and every sampler is calibrated as `nm.sample` calibrates it. No
 number is kept unless all samplers agree on the means of test error and training energy.
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,18 @@ class Case:
         return nm.matched_teacher(network, channel, self.samples, INSTANCES, test_samples=TEST_SAMPLES)
 
 
+@dataclass(frozen=True)
+class Method:
+    """`target(problem, device=...)` is what `sampler` samples."""
+
+    target: Callable[..., NetworkTarget]
+    sampler: Sampler
+
+
+def several_readouts(problem: nm.Problem, device: str) -> NetworkTarget:
+    return nm.CollapsedPosterior(problem, device=device, readouts=READOUTS)
+
+
 CASES = {
     "width-128": Case(10, 128, 32, 0.01),
     "width-512": Case(10, 512, 32, 0.01),
@@ -55,17 +68,21 @@ CASES = {
     "square-100": Case(100, 100, 200, 0.01),
     "wide-400": Case(100, 400, 200, 0.01),
 }
-METHODS: dict[str, tuple[type[NetworkTarget], Sampler]] = {
-    "plain leapfrog": (nm.Posterior, nm.HMC()),
-    "plain rotation": (nm.Posterior, nm.HMC("rotation")),
-    "plain Langevin": (nm.Posterior, nm.UnderdampedLangevin()),
-    "plain MCLMC": (nm.Posterior, nm.MCLMC()),
-    "collapsed leapfrog": (nm.CollapsedPosterior, nm.HMC()),
-    "collapsed rotation": (nm.CollapsedPosterior, nm.HMC("rotation")),
-    "collapsed Langevin": (nm.CollapsedPosterior, nm.UnderdampedLangevin(integrator="rotation")),
-    "collapsed MCLMC": (nm.CollapsedPosterior, nm.MCLMC()),
-    "collapsed PCN": (nm.CollapsedPosterior, nm.PCN()),
-    "collapsed over-relaxed": (nm.CollapsedPosterior, nm.PCN(step_size=0.909, over_relaxed=True)),
+READOUTS = 8
+"""Drawn for every draw of the hidden layers by the methods whose name says so."""
+METHODS: dict[str, Method] = {
+    "plain leapfrog": Method(nm.Posterior, nm.HMC()),
+    "plain rotation": Method(nm.Posterior, nm.HMC("rotation")),
+    "plain Langevin": Method(nm.Posterior, nm.UnderdampedLangevin()),
+    "plain MCLMC": Method(nm.Posterior, nm.MCLMC()),
+    "collapsed leapfrog": Method(nm.CollapsedPosterior, nm.HMC()),
+    "collapsed rotation": Method(nm.CollapsedPosterior, nm.HMC("rotation")),
+    "collapsed Langevin": Method(nm.CollapsedPosterior, nm.UnderdampedLangevin(integrator="rotation")),
+    "collapsed MCLMC": Method(nm.CollapsedPosterior, nm.MCLMC()),
+    "collapsed PCN": Method(nm.CollapsedPosterior, nm.PCN()),
+    "collapsed over-relaxed": Method(nm.CollapsedPosterior, nm.PCN(step_size=0.9, over_relaxed=True)),
+    f"collapsed rotation x{READOUTS}": Method(several_readouts, nm.HMC("rotation", path_length=2.2)),
+    f"collapsed over-relaxed x{READOUTS}": Method(several_readouts, nm.PCN(step_size=0.3, over_relaxed=True)),
 }
 BASELINE = "plain leapfrog"
 FIGURES = ("ess_per_gradient", "ess_per_second")
@@ -78,9 +95,9 @@ def measure(case: Case, methods: Sequence[str], seconds: float, device: str) -> 
     """
     problem, running = case.problem(), {}
     for name in methods:
-        started, (target, sampler) = time.perf_counter(), METHODS[name]
-        running[name] = MixingChains(target(problem, device=device), sampler)
-        print(f"{name:>20}: calibrated in {time.perf_counter() - started:.1f} s", flush=True)
+        started, method = time.perf_counter(), METHODS[name]
+        running[name] = MixingChains(method.target(problem, device=device), method.sampler)
+        print(f"{name:>26}: calibrated in {time.perf_counter() - started:.1f} s", flush=True)
     for _ in range(max(5, round(seconds / SLICE_SECONDS))):
         for chains in running.values():
             chains.run(SLICE_SECONDS)
@@ -97,7 +114,7 @@ def _can_be_judged(name: str, chains: MixingChains) -> bool:
     size, r_hat = np.min([one.effective_sample_size for one in found]), np.max([one.r_hat for one in found])
     if size >= FEWEST_EFFECTIVE and r_hat <= LARGEST_R_HAT and chains.acceptance() > LEAST_ACCEPTANCE:
         return True
-    print(f"{name:>20}: left out, {size:.0f} effective samples at R-hat {r_hat:.2f}; give more --seconds")
+    print(f"{name:>26}: left out, {size:.0f} effective samples at R-hat {r_hat:.2f}; give more --seconds")
     return False
 
 
@@ -126,11 +143,11 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         values.setdefault(row["provider"], {})[row["metric"]] = float(row["value"])
     base = values.get(BASELINE)
-    columns = (("", 20), ("step", 8), ("steps", 6), ("accept", 7), ("/1000 grad.", 12), ("gain", 7), ("/second", 10))
+    columns = (("", 26), ("step", 8), ("steps", 6), ("accept", 7), ("/1000 grad.", 12), ("gain", 7), ("/second", 10))
     lines = ["".join(f"{title:>{width}}" for title, width in columns) + "   gain   test, training, projection"]
     for name, value in values.items():
         each = ", ".join(f"{1e3 * value[f'ess_per_gradient of {one}']:.3g}" for one in OBSERVABLES)
-        settings = f"{name:>20}{value['step_size']:8.4f}{value['num_steps']:6.0f}{value['acceptance']:7.3f}"
+        settings = f"{name:>26}{value['step_size']:8.4f}{value['num_steps']:6.0f}{value['acceptance']:7.3f}"
         gradient, second = (f"{value[metric] / base[metric]:7.1f}" if base else " " * 7 for metric in FIGURES)
         per_gradient, per_second = 1e3 * value[FIGURES[0]], value[FIGURES[1]]
         lines.append(f"{settings}{per_gradient:12.4g}{gradient}{per_second:10.4g}{second}   {each}")

@@ -1,7 +1,7 @@
 """Chains of one sampler on one posterior, a slice at a time: what they cost, how many effective samples they gave."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -58,7 +58,8 @@ class Counted:
 class MixingChains:
     """CHAINS chains an instance, from the teacher, with the step size and number of steps that calibration chooses.
 
-    `run` goes on for a while; the results are those of all draws but the first fifth.
+    `run` goes on for a while; the results are those of all draws but the first fifth. Where the target draws several
+    readouts for every draw of the hidden layers, observables are averaged over them.
     """
 
     def __init__(self, target: NetworkTarget, sampler: Sampler) -> None:
@@ -72,8 +73,9 @@ class MixingChains:
             self.randomness,
         )
         self.draws: list[Tensor] = []
+        self.variances: list[Tensor] = []
         self.state = self.kernel.init(target.initial_position(CHAINS, "teacher", SEED))
-        self.weights = self._complete()
+        self.networks: list[Position] = []
         self.acceptances: list[float] = []
         self.evaluations = [self.counted.evaluations]
         self.rates: list[float] = []
@@ -83,21 +85,26 @@ class MixingChains:
         before, spent = self.counted.evaluations, 0.0
         while spent < seconds:
             spent += timed(self._transition, self.target.device)
-            self.draws.append(self._observe())
+            seen = torch.stack([self._observe(weights) for weights in self.networks])
+            self.draws.append(seen.mean(0))
+            self.variances.append(seen.var(0, correction=0))
             self.evaluations.append(self.counted.evaluations)
         self.rates.append((self.counted.evaluations - before) * self.all_chains / spent)
 
     def _transition(self) -> None:
         self.state, info = self.kernel.step(self.state, len(self.draws))
-        self.weights = self._complete()
+        self.networks = list(self._completions())
         self.acceptances.append(float(info.acceptance.mean()))
 
-    def _complete(self) -> Position:
-        return self.target.complete(self.state.position, self.randomness, len(self.draws), Stream.READOUT)
+    def _completions(self) -> Iterable[Position]:
+        position, step = self.state.position, len(self.draws)
+        if isinstance(self.target, nm.CollapsedPosterior):
+            return self.target.completions(position, self.randomness, step, self.target.readouts)
+        return [position]
 
-    def _observe(self) -> Tensor:
+    def _observe(self, weights: Position) -> Tensor:
         """[observables, instances, chains]."""
-        posterior, problem, weights = self.target.posterior, self.target.problem, self.weights
+        posterior, problem = self.target.posterior, self.target.problem
         test = posterior.latent(weights, "test").double() - self._place(problem.known_teacher().test_latent)
         train = posterior.latent(weights, "train").double() - self._place(problem.labels)
         return torch.stack([test.square().mean(-1), train.square().mean(-1), chain_dot(weights, self.direction)]).cpu()
@@ -128,10 +135,20 @@ class MixingChains:
         kept = torch.stack(self.draws[self.warmup :], dim=-1).numpy()
         return {name: convergence(draws) for name, draws in zip(OBSERVABLES, kept, strict=True)}
 
+    def effective_samples(self) -> dict[str, float]:
+        """How many independent networks would leave the Monte Carlo error there is: the variance of an observable of
+        one network over that of its mean, summed over instances."""
+        means, within = (torch.stack(kept[self.warmup :], dim=-1) for kept in (self.draws, self.variances))
+        of_one_network = means.flatten(2).var(-1) + within.flatten(2).mean(-1)
+        return {
+            name: float((variance / torch.from_numpy(found.monte_carlo_variance)).sum())
+            for variance, (name, found) in zip(of_one_network, self.convergences().items(), strict=True)
+        }
+
     def per_gradient(self) -> dict[str, float]:
         """Effective samples a gradient of one chain, by observable."""
         gradients = (self.evaluations[-1] - self.evaluations[self.warmup]) * self.all_chains
-        return {name: found.effective_sample_size / gradients for name, found in self.convergences().items()}
+        return {name: size / gradients for name, size in self.effective_samples().items()}
 
     def gradients_per_second(self) -> tuple[float, float, float]:
         """Of all chains together: median and 20/80 quantiles over slices."""

@@ -24,7 +24,8 @@ Values = dict[tuple[str, str], float]
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Filled symbols and full lines where the readout is integrated out, open symbols and dashes where it is sampled.
+    """Open symbols and dashes where the readout is sampled, filled ones where it is integrated out: full lines for one
+    readout a draw, large symbols and dots for several.
 
     Of rows for the same method, case and metric the last counts.
     """
@@ -48,22 +49,25 @@ def described(case: str) -> Case:
 
 
 def _style(method: str) -> dict[str, Any]:
-    target, sampler = method.split(" ")
+    target, sampler, *readouts = method.split(" ")
     plain, colour = target == "plain", COLOURS[sampler]
     return {
         "color": colour,
         "marker": MARKERS[sampler],
-        "linestyle": "--" if plain else "-",
+        "linestyle": "--" if plain else ":" if readouts else "-",
         "markerfacecolor": "white" if plain else colour,
-        "markersize": 7,
+        "markersize": 11 if readouts else 7,
     }
 
 
 def _methods(values: Values) -> list[str]:
-    """Plain ones first, in the order of COLOURS."""
-    order = {f"{target} {sampler}": (target, sampler) for target in ("plain", "collapsed") for sampler in COLOURS}
-    present = {method for method, _ in values}
-    return [method for method in order if method in present]
+    """Plain ones first, then one readout a draw, each in the order of COLOURS."""
+
+    def place(method: str) -> tuple[bool, bool, int]:
+        target, sampler, *readouts = method.split(" ")
+        return target != "plain", bool(readouts), list(COLOURS).index(sampler)
+
+    return sorted({method for method, _ in values}, key=place)
 
 
 def _against_width(axes: Any, values: Values, cases: Sequence[str], label: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nishimori_kernels.readout import reference
-from nishimori_kernels.readout.factors import Labelled
+from nishimori_kernels.readout.factors import ROUNDING_MARGIN, Labelled
 from nishimori_kernels.readout.kernel_form import KernelForm
 from nishimori_kernels.readout.weight_form import WeightForm
 
@@ -25,9 +25,9 @@ def draw(case: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
     return hidden, torch.randn(instances, samples, generator=generator)
 
 
-def given(form: str, hidden: Tensor, labels: Tensor, noise: float = NOISE, exact: bool = True):
+def given(form: str, hidden: Tensor, labels: Tensor, noise: float = NOISE):
     data = Labelled.of(labels, noise, hidden.shape[1], hidden.shape[2], hidden.dtype)
-    return FORMS[form].of(data, hidden, exact)
+    return FORMS[form].of(data, hidden)
 
 
 def exact_gradient(hidden: Tensor, labels: Tensor, noise: float = NOISE) -> Tensor:
@@ -70,30 +70,44 @@ def test_draws_have_the_exact_mean_and_covariance(case, form):
     hidden, labels = draw(case)
     readout = given(form, hidden, labels)
     count, shape = readout.num_normals, hidden.shape[:2]
-    offset = readout.draw(torch.zeros(*shape, count))
-    columns = [readout.draw(row.expand(*shape, count)) - offset for row in torch.eye(count)]
-    linear = torch.stack(columns, dim=-1)  # [instances, chains, width, num_normals]
+    drawn = readout.draw(torch.cat([torch.zeros(1, count), torch.eye(count)]).expand(*shape, count + 1, count))
+    offset = drawn[:, :, 0]
+    linear = (drawn[:, :, 1:] - drawn[:, :, :1]).transpose(-1, -2)  # [instances, chains, width, num_normals]
     mean, covariance = reference.readout_posterior(hidden, labels, NOISE)
     torch.testing.assert_close(offset, mean, rtol=1e-11, atol=1e-13)
     torch.testing.assert_close(linear @ linear.transpose(-1, -2), covariance, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_forces_of_float32_layers(case, exact, form):
+def test_forces_of_float32_layers(case, form):
     hidden, labels = draw(case)
     single = hidden.float()
-    readout = given(form, single, labels, exact=exact)
+    readout = given(form, single, labels)
     out = torch.full_like(single, torch.nan)
     readout.gradient(out)
     assert out.dtype == torch.float32
-    assert relative(out, exact_gradient(single, labels)) < (3e-5 if exact else 1e-4)
+    assert relative(out, exact_gradient(single, labels)) < 1e-4
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_energies_of_float32_layers_are_exact(form):
-    """The evidence is that of the float32 numbers as they are, to float64 accuracy."""
+@pytest.mark.parametrize("case", [(2, 3, 63, 300), (2, 3, 600, 63), (2, 2, 200, 400), (2, 2, 400, 200)], ids=str)
+def test_energies_of_float32_layers_are_within_a_thousandth(case, form):
+    """At the least noise that goes with float32 products, and labels of a network: there rounding costs most."""
+    hidden, _ = draw(case)
+    generator = torch.Generator().manual_seed(4)
+    noise = 1.01 * ROUNDING_MARGIN * torch.finfo(torch.float32).eps * case[3]
+    readout = torch.randn(case[0], 1, case[2], 1, generator=generator)
+    latent = (reference.features(hidden) @ readout)[:, 0, :, 0]
+    labels = latent + math.sqrt(noise) * torch.randn(latent.shape, generator=generator)
+    found = given(form, hidden.float(), labels, noise)
+    assert found.data.product_dtype == torch.float32
+    expected = reference.negative_log_evidence(hidden.float().double(), labels, noise)
+    torch.testing.assert_close(found.negative_log_evidence(), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_energies_are_float64_where_the_noise_is_too_small_for_float32_products(form):
     hidden, labels = draw((1, 2, 63, 100))
     single = hidden.float()
     expected = reference.negative_log_evidence(single.double(), labels, 1e-4)
@@ -104,7 +118,7 @@ def test_energies_of_float32_layers_are_exact(form):
 def test_a_force_is_made_in_float64_where_the_noise_is_too_small_for_float32(form, case):
     hidden, labels = draw(case)
     single, noise = hidden.float(), 1e-6
-    readout = given(form, single, labels, noise, exact=False)
+    readout = given(form, single, labels, noise)
     assert readout.lower.isfinite().all()
     out = torch.full_like(single, torch.nan)
     readout.gradient(out)
@@ -113,12 +127,11 @@ def test_a_force_is_made_in_float64_where_the_noise_is_too_small_for_float32(for
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("exact", [True, False])
-def test_a_chain_without_a_factor_is_alone(exact, value, form):
+def test_a_chain_without_a_factor_is_alone(value, form):
     hidden, labels = draw((2, 3, 5, 7))
     expected, gradient = reference.negative_log_evidence(hidden, labels, NOISE), exact_gradient(hidden, labels)
     hidden[1, 2, 0, 3] = value
-    readout, out = given(form, hidden, labels, exact=exact), torch.full_like(hidden, torch.nan)
+    readout, out = given(form, hidden, labels), torch.full_like(hidden, torch.nan)
     readout.gradient(out)
     energy = readout.negative_log_evidence()
     others = torch.ones(2, 3, dtype=torch.bool)

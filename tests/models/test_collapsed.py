@@ -90,27 +90,31 @@ def test_energy_is_the_marginal_of_the_posterior(widths, samples):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_completed_position_has_the_exact_law_given_the_hidden_layers(form):
-    """z-scores of all means and covariances over 40000 readouts at the same W; a covariance 5 % off must show."""
+    """z-scores of all means and covariances over 40000 readouts at the same W; a covariance 5 % off must show. So for
+    the second readout of every chain, which has nothing to do with the first."""
     problem = problem_of((3, 5), 7, instances=2)
     target, chains = CollapsedPosterior(problem, "fp64", "cpu", form), 40_000
     one = target.initial_position(1, "prior", seed=2)
     many = target.layout(chains).from_edge(one.to_edge().expand(-1, chains, -1))
     randomness = Randomness.of(3, "", problem.instances, range(chains))
-    complete = target.complete(many, randomness, 11)
-    assert complete.layout == problem.layout(chains)
-    for block, kept in zip(complete.blocks, many.blocks, strict=False):
-        assert torch.equal(block, kept)
     hidden = reference.top_hidden(one.blocks, problem.inputs, "erf_sqrt2")
     mean, covariance = readout_reference.readout_posterior(hidden, problem.labels, NOISE)
     lower = torch.linalg.cholesky(covariance.squeeze(1))
-    deviations = (complete.blocks[-1] - mean).transpose(-1, -2)
-    white = torch.linalg.solve_triangular(lower, deviations, upper=False)  # [instances, width, chains], N(0, I)
-    identity = torch.eye(5)
-    z_mean = white.mean(-1) * math.sqrt(chains)
-    error = white @ white.transpose(-1, -2) / chains - identity
-    z_covariance = error * math.sqrt(chains) / (1 + identity).sqrt()
-    assert z_mean.abs().max() < 4 and z_covariance.abs().max() < 4
-    assert (z_covariance + 0.05 * math.sqrt(chains) * identity).diagonal(dim1=-2, dim2=-1).abs().max() > 4
+    whitened = []  # [instances, width, chains], N(0, I)
+    for complete in target.completions(many, randomness, 11, 2):
+        assert complete.layout == problem.layout(chains)
+        for block, kept in zip(complete.blocks, many.blocks, strict=False):
+            assert torch.equal(block, kept)
+        deviations = (complete.blocks[-1] - mean).transpose(-1, -2)
+        whitened.append(torch.linalg.solve_triangular(lower, deviations, upper=False))
+    first, second = whitened
+    identity, root = torch.eye(5), math.sqrt(chains)
+    for white in whitened:
+        z_mean = white.mean(-1) * root
+        z_covariance = (white @ white.transpose(-1, -2) / chains - identity) * root / (1 + identity).sqrt()
+        assert z_mean.abs().max() < 4 and z_covariance.abs().max() < 4
+        assert (z_covariance + 0.05 * root * identity).diagonal(dim1=-2, dim2=-1).abs().max() > 4
+    assert (first @ second.transpose(-1, -2) / root).abs().max() < 4
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -126,6 +130,9 @@ def test_the_drawn_readout_depends_on_its_address_alone(form):
 
     torch.testing.assert_close(target.complete(part, alone, 4).blocks[-1], readout(4)[:, 2:], rtol=1e-12, atol=1e-13)
     assert torch.equal(readout(4), readout(4))
+    several = [weights.blocks[-1] for weights in target.completions(position, all_three, 4, 3)]
+    torch.testing.assert_close(several[0], readout(4), rtol=1e-12, atol=1e-13)
+    assert not torch.isclose(several[1], several[0]).any() and not torch.isclose(several[1], several[2]).any()
     assert not torch.isclose(readout(4), readout(5)).any()
     assert not torch.isclose(readout(4), readout(4, Stream.CALIBRATION_READOUT)).any()
     assert not torch.isclose(readout(4)[:, 0], readout(4)[:, 1]).any()

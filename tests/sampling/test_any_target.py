@@ -74,6 +74,22 @@ def test_the_observables_of_a_collapsed_posterior_see_all_weights():
     assert {"rao_blackwell_gibbs_error", "bayes_error", "layer_norm_2"} <= run.draws.keys() | run.estimates.keys()
 
 
+def test_observables_are_averaged_over_many_readouts_of_the_same_hidden_layers():
+    """The mean over many readouts comes close to that over all, which is known: fifty times closer than one readout."""
+
+    def sampled(readouts: int) -> dict[str, np.ndarray]:
+        return quick(nm.CollapsedPosterior(small_problem(), "fp64", "cpu", readouts=readouts), keep="position").draws
+
+    def distance(draws: dict[str, np.ndarray]) -> float:
+        return float(np.square(draws["gibbs_error"] - draws["rao_blackwell_gibbs_error"]).mean())
+
+    one, many = sampled(1), sampled(500)
+    np.testing.assert_array_equal(one["position"][..., :20], many["position"][..., :20])
+    assert distance(many) < distance(one) / 50
+    with pytest.raises(ValueError, match="readouts must be a whole number from 1 on, got 0"):
+        nm.CollapsedPosterior(small_problem(), readouts=0)
+
+
 def test_own_data_has_no_teacher_and_says_so():
     generator = torch.Generator().manual_seed(0)
     inputs, labels = torch.randn(9, 5, generator=generator), torch.randn(9, generator=generator)

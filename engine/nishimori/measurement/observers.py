@@ -1,6 +1,6 @@
 """Which observables a target has: one observer for the chain loop, made of the pieces beside this file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
 from nishimori.measurement.own_observables import (
+    POSITION,
     DataObservables,
     Functions,
     UserObservables,
@@ -49,7 +50,7 @@ def complete(target: Target, position: Position, randomness: Randomness, step: i
 @dataclass(frozen=True, eq=False)
 class Observer:
     """Everything a run records of a state. `observe(state, weights)` gives the target's own observables; `step`
-    addresses the readouts that are drawn."""
+    addresses the readouts that are drawn, over which observables are averaged (see `CollapsedPosterior.readouts`)."""
 
     target: Target
     observe: Callable[[State, Position], Observation]
@@ -57,13 +58,32 @@ class Observer:
     randomness: Randomness
 
     def __call__(self, state: State, step: int, is_draw: bool) -> Observation:
-        weights = complete(self.target, state.position, self.randomness, step, Stream.READOUT)
+        observations = [self._observe(state, weights) for weights in self._completions(state.position, step)]
+        first = observations[0]
+        values = _means([observation.values for observation in observations])
+        if is_draw and isinstance(self.target, CollapsedPosterior) and first.test_predictions is not None:
+            return _rao_blackwell(self.target, self.observe, state, values)
+        return replace(first, values=values)
+
+    def _completions(self, position: Position, step: int) -> Iterable[Position]:
+        if isinstance(self.target, CollapsedPosterior):
+            return self.target.completions(position, self.randomness, step, self.target.readouts)
+        return [complete(self.target, position, self.randomness, step, Stream.READOUT)]
+
+    def _observe(self, state: State, weights: Position) -> Observation:
         observation = self.observe(state, weights)
         require_free_names(self.own.functions, observation.values)
-        values = {**observation.values, **self.own(weights)}
-        if is_draw and isinstance(self.target, CollapsedPosterior) and observation.test_predictions is not None:
-            return _rao_blackwell(self.target, self.observe, state, values)
-        return replace(observation, values=values)
+        return replace(observation, values={**observation.values, **self.own(weights)})
+
+
+def _means(drawn: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of every observable over the readouts; a kept position is that of the first."""
+    if len(drawn) == 1:
+        return drawn[0]
+    return {
+        name: value if name == POSITION else torch.stack([values[name] for values in drawn]).double().mean(0)
+        for name, value in drawn[0].items()
+    }
 
 
 def observer_of(

@@ -14,6 +14,8 @@ from nishimori.samplers.base import State
 
 Functions = Mapping[str, Callable[[Tensor], Tensor]]
 """Name -> function of the position at the edge."""
+POSITION = "position"
+"""What a kept position is recorded as."""
 
 
 class DataObservables:
@@ -60,7 +62,7 @@ class UserObservables:
         given = edge[0] if self.single else edge
         values = {name: self._checked(name, function(given), given) for name, function in self.functions.items()}
         if self.keep_position:
-            values["position"] = edge
+            values[POSITION] = edge
         return values
 
     def _checked(self, name: str, value: object, given: Tensor) -> Tensor:
@@ -78,7 +80,7 @@ class UserObservables:
 def require_free_names(functions: Functions, taken: Mapping[str, Tensor]) -> None:
     """ValueError for a user's observable that is called like one of ours."""
     for name in functions:
-        if name in taken or name == "position":
+        if name in taken or name == POSITION:
             raise ValueError(f"observable {name!r} is one that every run records; give yours another name")
 
 

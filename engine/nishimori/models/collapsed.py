@@ -1,5 +1,6 @@
 """The posterior of the hidden layers alone: the Gaussian readout is integrated out exactly."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -27,12 +28,15 @@ class CollapsedPosterior:
     Novak, Pennington, Sohl-Dickstein 2022 (arXiv 2206.07673), readout = mu + Sigma^{1/2} phi, phi is N(0, I) and
     independent of W, so that only W is left to sample.
 
-    `precision` is that of positions, forces and the forward pass, "fp32" or "fp64"; Gram matrices of energies,
-    factorisations and energies are float64. `device` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices,
-    "kernel" samples x samples ones, "auto" the smaller. Where a factorisation fails (NaN weights), the energy of that
-    chain alone is NaN.
+    `precision` is that of positions, forces and products, "fp32" or "fp64" (products are float64 too where the noise
+    variance does not stand far above their rounding); sums of products, factorisations and energies are float64.
+    `device` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices, "kernel" samples x samples ones, "auto"
+    the smaller. A run averages observables over `readouts` readouts, drawn for every draw of W: error bars shrink where
+    they are the readout's, as in wide layers. Where a factorisation fails (NaN weights), the energy of that chain alone
+    is NaN.
 
-    Raises ValueError for a readout that is not Gaussian, no hidden layer, another channel, or an unknown form.
+    Raises ValueError for a readout that is not Gaussian, no hidden layer, another channel, an unknown form, or a number
+    of readouts that is none.
     """
 
     gaussian_prior = True
@@ -43,12 +47,15 @@ class CollapsedPosterior:
         precision: str = "fp32",
         device: str = "auto",
         form: Literal["auto", "weight", "kernel"] = "auto",
+        readouts: int = 1,
     ) -> None:
         require_gaussian_readout(problem)
         _require_gaussian_channel(problem)
         if form not in ("auto", *FORMS):
             raise ValueError(f"form {form!r} is not known; use auto, weight or kernel")
-        self.problem = problem
+        if type(readouts) is not int or readouts < 1:
+            raise ValueError(f"readouts must be a whole number from 1 on, got {readouts!r}")
+        self.problem, self.readouts = problem, readouts
         self.posterior = Posterior(problem, precision, device)
         """The posterior of all weights that `complete` samples."""
         self.dtype, self.device, self.instances = self.posterior.dtype, self.posterior.device, problem.instances
@@ -63,13 +70,13 @@ class CollapsedPosterior:
     def _hidden(self, position: Position, inputs: str = "train") -> Tensor:
         return self.posterior.network(inputs, position.layout.chains).forward_hidden(position.blocks)
 
-    def _readout(self, position: Position, exact: bool = True) -> WeightForm | KernelForm:
+    def _readout(self, position: Position) -> WeightForm | KernelForm:
         """The readout's law given W."""
         chains = position.layout.chains
         if chains not in self._labelled:
             labels, noise = self.problem.labels.to(self.device), self.problem.channel.noise_variance
             self._labelled[chains] = Labelled.of(labels, noise, chains, self.width, self.dtype)
-        return FORMS[self.form].of(self._labelled[chains], self._hidden(position), exact)
+        return FORMS[self.form].of(self._labelled[chains], self._hidden(position))
 
     def nlml(self, position: Position) -> Tensor:
         """-log p(labels | W), [instances, chains], float64."""
@@ -80,9 +87,8 @@ class CollapsedPosterior:
         return self.nlml(position) + chain_dot(position, position) / 2
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
-        """dU/dW, laid out like the position; written to `out` where given. With "fp32" it is made of float32 products
-        where the noise variance stands far above their rounding."""
-        return self._pulled_back(self._readout(position, exact=False), position, out)
+        """dU/dW, laid out like the position; written to `out` where given."""
+        return self._pulled_back(self._readout(position), position, out)
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
         """Both, from one forward pass and one factorisation."""
@@ -105,14 +111,21 @@ class CollapsedPosterior:
         With W from this target the result is a draw from `posterior`. The draw is addressed by (stream, step, instance,
         chain); element = index of the readout's weight, then, in the kernel form, samples more.
         """
+        return next(self.completions(position, randomness, step, 1, stream))
+
+    def completions(
+        self, position: Position, randomness: Randomness, step: int, count: int, stream: Stream = Stream.READOUT
+    ) -> Iterator[Position]:
+        """`count` times `complete`: independent readouts given the same W, from one factorisation. Elements run on from
+        readout to readout, so that the first is that of `complete`."""
         readout, chains = self._readout(position), position.layout.chains
-        layout = Layout(len(self.instances), chains, ((readout.num_normals,),))
+        layout = Layout(len(self.instances), chains, ((count, readout.num_normals),))
         normals = randomness.fill_normals(layout.empty(torch.float64, self.device), stream, step)
-        weights = self.problem.layout(chains).empty(self.dtype, self.device)
-        drawn = readout.draw(normals.blocks[0])
-        for block, values in zip(weights.blocks, (*position.blocks, drawn), strict=True):
-            block.copy_(values)
-        return weights
+        for drawn in readout.draw(normals.blocks[0]).unbind(2):
+            weights = self.problem.layout(chains).empty(self.dtype, self.device)
+            for block, values in zip(weights.blocks, (*position.blocks, drawn), strict=True):
+                block.copy_(values)
+            yield weights
 
     def predictions(self, position: Position, inputs: str = "train") -> tuple[Tensor, Tensor]:
         """Mean and variance of F over the readout given W, [instances, chains, rows], on the "train" or "test" inputs.

@@ -2,6 +2,8 @@
 
 import torch
 
+from nishimori_kernels.memory import keep_freed_memory
+
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
 
 
@@ -13,12 +15,16 @@ def resolve_precision(precision: str) -> torch.dtype:
 
 
 def resolve_device(device: str) -> torch.device:
-    """ "auto" is CUDA where torch sees a GPU, else the CPU; ValueError for a device that is not there."""
+    """ "auto" is CUDA where torch sees a GPU, else the CPU; ValueError for a device that is not there.
+
+    On the CPU, memory that is freed is kept from then on (see `keep_freed_memory`).
+    """
     available = torch.cuda.is_available()
-    if device == "auto":
-        return torch.device("cuda" if available else "cpu")
-    if device not in ("cpu", "cuda"):
+    if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device {device!r} is not known; use "auto", "cpu" or "cuda"')
     if device == "cuda" and not available:
         raise ValueError('device "cuda" was asked for and torch sees no GPU; use device "cpu" or "auto"')
-    return torch.device(device)
+    if device == "cpu" or not available:
+        keep_freed_memory()
+        return torch.device("cpu")
+    return torch.device("cuda")

@@ -6,28 +6,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-COARSE_MARGIN = 10.0
-"""How far the noise variance must stand above the rounding of a Gram matrix for a force to be made of it."""
+ROUNDING_MARGIN = 128.0
+"""How far the noise variance must stand above the rounding of a Gram matrix of float32 products: energies are then
+within 1e-3."""
+BLOCK = 256
+"""How many float32 products are summed in float32; the sums of blocks are summed in float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """`labels` [batch, samples, 1], float64, of the chains of all instances, one a batch entry; `width` is d_L.
 
-    `coarse` is the dtype in which a force may be summed and inverted: that of the hidden layer, or float64.
+    `product_dtype` is that of matrix products and of the inverse in a force: the hidden layer's, or float64 where the
+    noise is too small for it.
     """
 
     labels: Tensor
     noise_variance: float
     width: int
     shape: tuple[int, int]
-    coarse: torch.dtype
+    product_dtype: torch.dtype
 
     @classmethod
     def of(cls, labels: Tensor, noise_variance: float, chains: int, width: int, dtype: torch.dtype) -> "Labelled":
         """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`."""
         # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples.
-        rounding = COARSE_MARGIN * torch.finfo(dtype).eps * labels.shape[1]
+        rounding = ROUNDING_MARGIN * torch.finfo(dtype).eps * labels.shape[1]
         columns = labels.double().unsqueeze(1).expand(-1, chains, -1).reshape(-1, labels.shape[1], 1)
         shape = labels.shape[0], chains
         return cls(columns, noise_variance, width, shape, dtype if rounding <= noise_variance else torch.float64)
@@ -65,14 +69,18 @@ def factorised_gram(rows: Tensor, scale: float, shift: float) -> Tensor:
 
 
 def _lower_products(rows: Tensor, factor: float) -> Tensor:
-    """factor R R^T, float64, in two halves that leave out the upper right quarter."""
-    batch, size, _ = rows.shape
+    """factor R R^T, float64, in two halves that leave out the upper right quarter; see BLOCK.
+
+    Column by column in memory, as the factorisation reads it.
+    """
+    batch, size, terms = rows.shape
     half = (size + 1) // 2
-    products = torch.zeros(batch, size, size, dtype=torch.float64, device=rows.device)
+    transposed = torch.zeros(batch, size, size, dtype=torch.float64, device=rows.device)
     for part, width in ((slice(half), half), (slice(half, size), size)):
-        block = torch.bmm(rows[:, part], rows[:, :width].transpose(1, 2))
-        torch.mul(block, factor, out=products[:, part, :width])
-    return products
+        for block in map(slice, range(0, terms, BLOCK), range(BLOCK, terms + BLOCK, BLOCK)):
+            term = torch.bmm(rows[:, :width, block], rows[:, part, block].transpose(1, 2))
+            transposed[:, :width, part].add_(term, alpha=factor)
+    return transposed.transpose(1, 2)
 
 
 def half_log_determinant(lower: Tensor) -> Tensor:

@@ -23,9 +23,9 @@ class KernelForm:
     dual: Tensor
 
     @classmethod
-    def of(cls, data: Labelled, hidden: Tensor, exact: bool = True) -> "KernelForm":
-        """With `exact` from products in float64; else in `data.coarse`, which does for a force."""
-        top = batched(hidden, torch.float64 if exact else data.coarse)
+    def of(cls, data: Labelled, hidden: Tensor) -> "KernelForm":
+        # With fewer features than samples K is singular, and its rounding is divided by the noise variance twice.
+        top = batched(hidden, data.product_dtype if data.samples <= data.width else torch.float64)
         lower = factorised_gram(top.transpose(1, 2), data.scale, data.noise_variance)
         return cls(data, hidden, lower, torch.cholesky_solve(data.labels, lower))
 
@@ -38,8 +38,8 @@ class KernelForm:
     def gradient(self, out: Tensor) -> None:
         """Of the negative log evidence by the hidden layer; written to `out`, shaped and typed like it."""
         data, top = self.data, batched(self.hidden, self.hidden.dtype)
-        dual = self.dual.to(data.coarse)
-        inner = inverse(self.lower, data.coarse).baddbmm_(dual, dual.transpose(1, 2), alpha=-1)
+        dual = self.dual.to(data.product_dtype)
+        inner = inverse(self.lower, data.product_dtype).baddbmm_(dual, dual.transpose(1, 2), alpha=-1)
         folded = out.view_as(top)
         torch.baddbmm(folded, top, inner.to(top.dtype), beta=0, alpha=data.scale**2, out=folded)
 
@@ -49,17 +49,19 @@ class KernelForm:
         return self.data.width + self.data.samples
 
     def draw(self, normals: Tensor) -> Tensor:
-        """A readout from its law, [instances, chains, d_L], by Matheron's rule.
+        """Independent readouts from their law, [instances, chains, draws, d_L], by Matheron's rule.
 
-        v + Psi^T C^{-1} (y - Psi v - sqrt(noise_variance) e), where `normals` N(0, 1), [instances, chains,
+        v + Psi^T C^{-1} (y - Psi v - sqrt(noise_variance) e), where `normals` N(0, 1), [instances, chains, draws,
         num_normals], are first v and then e.
         """
         data = self.data
-        top = batched(self.hidden, torch.float64) * data.scale
-        prior, noise = normals.double().flatten(0, 1).unsqueeze(-1).split([data.width, data.samples], dim=1)
-        pretended = torch.bmm(top.transpose(1, 2), prior) + math.sqrt(data.noise_variance) * noise
-        correction = torch.cholesky_solve(data.labels - pretended, self.lower)
-        return data.by_chain(torch.baddbmm(prior, top, correction).squeeze(-1))
+        top = batched(self.hidden, data.product_dtype)
+        prior, noise = batched(normals, torch.float64).transpose(1, 2).split([data.width, data.samples], dim=1)
+        latent = torch.bmm(top.transpose(1, 2), prior.to(top.dtype)).double() * data.scale
+        pretended = latent + math.sqrt(data.noise_variance) * noise
+        dual = torch.cholesky_solve(data.labels - pretended, self.lower)
+        correction = torch.bmm(top, dual.to(top.dtype)).double() * data.scale
+        return data.by_chain((prior + correction).transpose(1, 2))
 
     def predict(self, rows_hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of F, [instances, chains, rows], where the hidden layer is `rows_hidden`."""

@@ -13,43 +13,42 @@ from nishimori_kernels.readout.factors import Labelled, batched, factorised_gram
 class WeightForm:
     """The readout given `hidden` [instances, chains, d_L, samples] and the labels of `data`.
 
-    `lower` L of Psi^T Psi + noise_variance I = L L^T [batch, d_L, d_L] and `white` = L^{-1} Psi^T y [batch, d_L, 1] are
-    float64.
+    `lower` L of G = Psi^T Psi + noise_variance I = L L^T [batch, d_L, d_L] and `mean` = G^{-1} Psi^T y [batch, d_L, 1]
+    are float64; `residual` = (y - Psi mean)^T [batch, 1, samples] has the dtype of products.
     """
 
     data: Labelled
     hidden: Tensor
     lower: Tensor
-    white: Tensor
+    mean: Tensor
+    residual: Tensor
 
     @classmethod
-    def of(cls, data: Labelled, hidden: Tensor, exact: bool = True) -> "WeightForm":
-        """With `exact` from products in float64; else in `data.coarse`, which does for a force."""
-        top = batched(hidden, torch.float64 if exact else data.coarse)
-        lower = factorised_gram(top, data.scale, data.noise_variance)
-        projected = torch.bmm(top, data.labels.to(top.dtype)).double() * data.scale
-        return cls(data, hidden, lower, torch.linalg.solve_triangular(lower, projected, upper=False))
+    def of(cls, data: Labelled, hidden: Tensor) -> "WeightForm":
+        top = batched(hidden, data.product_dtype)
+        lower, labels = factorised_gram(top, data.scale, data.noise_variance), data.labels.to(top.dtype)
+        mean = torch.cholesky_solve(torch.bmm(top, labels).double() * data.scale, lower)
+        across = mean.to(top.dtype).transpose(1, 2)
+        residual = torch.baddbmm(labels.transpose(1, 2), across, top, alpha=-data.scale)
+        return cls(data, hidden, lower, mean, residual)
 
     def negative_log_evidence(self) -> Tensor:
-        """-log p(labels | hidden), [instances, chains]."""
+        """-log p(labels | hidden), [instances, chains].
+
+        y^T C^{-1} y is the least |y - Psi a|^2 / noise_variance + |a|^2 over a: rounding of `mean` enters squared.
+        """
         data, noise = self.data, self.data.noise_variance
         constant = (data.samples * math.log(2 * math.pi * noise) - data.width * math.log(noise)) / 2
-        explained = self.white.square().sum((1, 2))
-        misfit = (data.labels.square().sum((1, 2)) - explained) / (2 * noise)
-        return data.by_chain(half_log_determinant(self.lower) + misfit + constant)
+        misfit = self.residual.double().square().sum((1, 2)) / noise + self.mean.square().sum((1, 2))
+        return data.by_chain(half_log_determinant(self.lower) + misfit / 2 + constant)
 
     def gradient(self, out: Tensor) -> None:
         """Of the negative log evidence by the hidden layer; written to `out`, shaped and typed like it."""
         data, top = self.data, batched(self.hidden, self.hidden.dtype)
-        folded, labels = out.view_as(top), data.labels.to(top.dtype).transpose(1, 2)
-        mean = self._upper_solve(self.white).to(top.dtype)
-        residual = torch.baddbmm(labels, mean.transpose(1, 2), top, alpha=-data.scale)
-        torch.mul(mean, residual.mul_(-data.scale / data.noise_variance), out=folded)
-        inner = inverse(self.lower, data.coarse).to(top.dtype)
+        folded, mean = out.view_as(top), self.mean.to(top.dtype)
+        torch.mul(mean, self.residual.to(top.dtype) * (-data.scale / data.noise_variance), out=folded)
+        inner = inverse(self.lower, data.product_dtype).to(top.dtype)
         torch.baddbmm(folded, inner, top, alpha=data.scale**2, out=folded)
-
-    def _upper_solve(self, columns: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self.lower.transpose(1, 2), columns, upper=True)
 
     @property
     def num_normals(self) -> int:
@@ -57,17 +56,18 @@ class WeightForm:
         return self.data.width
 
     def draw(self, normals: Tensor) -> Tensor:
-        """A readout from its law, [instances, chains, d_L].
+        """Independent readouts from their law, [instances, chains, draws, d_L].
 
-        L^{-T} (L^{-1} Psi^T y + sqrt(noise_variance) normals), `normals` N(0, 1), [instances, chains, num_normals].
+        mean + sqrt(noise_variance) L^{-T} v, where `normals` v are N(0, 1), [instances, chains, draws, num_normals].
         """
-        own = normals.double().flatten(0, 1).unsqueeze(-1) * math.sqrt(self.data.noise_variance)
-        return self.data.by_chain(self._upper_solve(self.white + own).squeeze(-1))
+        own = batched(normals, torch.float64).transpose(1, 2) * math.sqrt(self.data.noise_variance)
+        spread = torch.linalg.solve_triangular(self.lower.transpose(1, 2), own, upper=True)
+        return self.data.by_chain((self.mean + spread).transpose(1, 2))
 
     def predict(self, rows_hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of F, [instances, chains, rows], where the hidden layer is `rows_hidden`."""
         rows = batched(rows_hidden, torch.float64) * self.data.scale
         white = torch.linalg.solve_triangular(self.lower, rows, upper=False)
-        mean = torch.bmm(self.white.transpose(1, 2), white).squeeze(1)
+        mean = torch.bmm(self.mean.transpose(1, 2), rows).squeeze(1)
         variance = white.square().sum(1) * self.data.noise_variance
         return self.data.by_chain(mean), self.data.by_chain(variance)
