@@ -56,11 +56,13 @@ class DataSection(_Section, frozen=True, kw_only=True):
 class SamplerSection(_Section, frozen=True, kw_only=True):
     """`kind = "auto"` chooses target and integrator of HMC by a short calibration; `integrator` and `target` then
     narrow the choice. `chains` counts chains per start; what is left out of step_size, num_steps and path_length is
-    calibrated. Which other keys a kind takes, with their defaults: `sampler_defaults`."""
+    calibrated. `readouts` are drawn for every draw of a collapsed target, and observables averaged over them. Which
+    other keys a kind takes, with their defaults: `sampler_defaults`."""
 
     kind: SamplerKind = "auto"
     integrator: Literal["leapfrog", "rotation", "minimum_norm", "fourth_order"] | None = None
     target: Literal["plain", "collapsed"] | None = None
+    readouts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     chains: Count = 2
     start: Literal["teacher", "prior", "both"] = "both"
     step_size: Positive | None = None
@@ -70,6 +72,7 @@ class SamplerSection(_Section, frozen=True, kw_only=True):
     jitter: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
     friction: Positive | None = None
     adjusted: bool | None = None
+    over_relaxed: bool | None = None
     inverse_temperatures: tuple[Annotated[float, msgspec.Meta(gt=0, le=1)], ...] | None = None
     calibration_chains: Count = 4
 
@@ -104,21 +107,22 @@ def to_plain(config: Config) -> dict[str, Any]:
 
 
 _STEPS = {"step_size": None, "num_steps": None, "path_length": None}
-_HMC = {"integrator": "leapfrog", "target": "plain", **_STEPS, "target_acceptance": 0.8, "jitter": 0.2}
+_TARGET = {"target": "plain", "readouts": 1}
+_HMC = {"integrator": "leapfrog", **_TARGET, **_STEPS, "target_acceptance": 0.8, "jitter": 0.2}
 _SAMPLER_KEYS: dict[str, dict[str, Any]] = {
-    "auto": {"integrator": None, "target": None, "target_acceptance": 0.8, "jitter": 0.2},
+    "auto": {"integrator": None, **_TARGET, "target": None, "target_acceptance": 0.8, "jitter": 0.2},
     "hmc": _HMC,
-    "mala": {"target": "plain", "step_size": None, "target_acceptance": 0.574},
-    "pcn": {"target": "plain", "step_size": None, "target_acceptance": 0.3},
+    "mala": {**_TARGET, "step_size": None, "target_acceptance": 0.574},
+    "pcn": {**_TARGET, "step_size": None, "target_acceptance": 0.3, "over_relaxed": False},
     "underdamped_langevin": {
         "integrator": "leapfrog",
-        "target": "plain",
+        **_TARGET,
         **_STEPS,
         "friction": None,
         "adjusted": True,
         "target_acceptance": 0.98,
     },
-    "mclmc": {"target": "plain", **_STEPS, "adjusted": True, "jitter": 0.2, "target_acceptance": None},
+    "mclmc": {**_TARGET, **_STEPS, "adjusted": True, "jitter": 0.2, "target_acceptance": None},
     "replica_exchange": {**_HMC, "inverse_temperatures": None},
 }
 

@@ -20,6 +20,7 @@ IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
     "integrator",
     "target",
+    "readouts",
     "step_size",
     "num_steps",
     "path_length",
@@ -27,13 +28,21 @@ OPTIONAL_SAMPLER_KEYS = (
     "jitter",
     "friction",
     "adjusted",
+    "over_relaxed",
     "inverse_temperatures",
 )
 NOT_IDENTITY = {"run": ("device",)}
 """Keys that say how, not what: they change neither a point's identity nor its random numbers."""
 
 ADDED_SINCE = {
-    "sampler": {"target": (None, "plain"), "friction": (None,), "adjusted": (None,), "inverse_temperatures": (None,)},
+    "sampler": {
+        "target": (None, "plain"),
+        "readouts": (None, 1),
+        "friction": (None,),
+        "adjusted": (None,),
+        "over_relaxed": (None, False),
+        "inverse_temperatures": (None,),
+    },
     "run": {"keep": ("observables",)},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
@@ -220,6 +229,8 @@ def _require_sense(config: Config) -> None:
     if sampler.target == "collapsed" and (fixed or linear):
         what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
         raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
+    if sampler.target == "plain" and sampler.readouts != 1:
+        raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 
 
 def network_sizes(config: Config) -> tuple[int, ...]:

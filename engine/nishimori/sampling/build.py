@@ -45,8 +45,9 @@ def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
 
     Raises BadInput where the readout cannot be integrated out.
     """
+    several = {"readouts": config.sampler.readouts} if name == "collapsed" else {}
     try:
-        return TARGETS[name](problem, precision=config.run.precision, device=config.run.device)
+        return TARGETS[name](problem, precision=config.run.precision, device=config.run.device, **several)
     except ValueError as refusal:
         raise BadInput(f'sampler.target = "{name}": {refusal}') from None
 
@@ -74,7 +75,7 @@ def _chosen(record: CalibrationRecord | None) -> Choice:
 
 def _arguments(section: SamplerSection) -> dict[str, Any]:
     """What the section says of its kind of sampler, target left out."""
-    said = {key: getattr(section, key) for key in sampler_defaults(section.kind) if key != "target"}
+    said = {key: getattr(section, key) for key in sampler_defaults(section.kind) if key not in ("target", "readouts")}
     return {key: value for key, value in said.items() if value is not None}
 
 
