@@ -9,6 +9,8 @@ from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import sample_count
+from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.samplers.base import Sampler
 from nishimori.samplers.hmc import HMC
@@ -17,7 +19,7 @@ from nishimori.samplers.mala import MALA
 from nishimori.samplers.mclmc import MCLMC
 from nishimori.samplers.pcn import PCN
 from nishimori.samplers.replica_exchange import ReplicaExchange
-from nishimori.sampling.auto import TARGETS, NamedTarget
+from nishimori.sampling.auto import NamedTarget
 
 
 def problem_of(config: Config, point: str) -> Problem:
@@ -45,9 +47,11 @@ def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
 
     Raises BadInput where the readout cannot be integrated out.
     """
-    several = {"readouts": config.sampler.readouts} if name == "collapsed" else {}
+    precision, device = config.run.precision, config.run.device
     try:
-        return TARGETS[name](problem, precision=config.run.precision, device=config.run.device, **several)
+        if name == "collapsed":
+            return CollapsedPosterior(problem, precision, device, readouts=config.sampler.readouts or 1)
+        return Posterior(problem, precision, device)
     except ValueError as refusal:
         raise BadInput(f'sampler.target = "{name}": {refusal}') from None
 
