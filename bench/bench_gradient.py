@@ -25,18 +25,28 @@ def autograd_gradient(target: nm.Posterior, position: Position) -> list[torch.Te
 
 
 def products(dim: int, samples: int, depth: int, chains: int, device: torch.device) -> Callable[[], None]:
-    """The same matrix products on contiguous operands, nothing else."""
-    first = torch.randn(chains * dim, dim, device=device)
-    inputs, tall = torch.randn(dim, samples, device=device), torch.randn(chains * dim, samples, device=device)
-    deep = torch.randn(chains, dim, dim, device=device)
-    hidden = torch.randn(chains, dim, samples, device=device)
-    turned = torch.randn(chains, samples, dim, device=device)
-    rows = torch.randn(samples, dim, device=device)
+    """The same matrix products on contiguous operands, written to buffers that are there, and nothing else."""
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, device=device)
+
+    first, inputs, rows, tall = (
+        drawn(chains * dim, dim),
+        drawn(dim, samples),
+        drawn(samples, dim),
+        drawn(chains * dim, samples),
+    )
+    deep, hidden, turned = drawn(chains, dim, dim), drawn(chains, dim, samples), drawn(chains, samples, dim)
+    lifted, pulled = torch.empty_like(tall), torch.empty_like(first)
+    above, below, own = torch.empty_like(hidden), torch.empty_like(hidden), torch.empty_like(deep)
 
     def run() -> None:
-        _ = first @ inputs, tall @ rows
+        torch.mm(first, inputs, out=lifted)
+        torch.mm(tall, rows, out=pulled)
         for _ in range(depth - 1):
-            _ = torch.bmm(deep, hidden), torch.bmm(hidden, turned), torch.bmm(deep, hidden)
+            torch.bmm(deep, hidden, out=above)
+            torch.bmm(hidden, turned, out=own)
+            torch.bmm(deep, hidden, out=below)
 
     return run
 

@@ -8,11 +8,13 @@ from torch import Tensor
 import nishimori as nm
 from nishimori.description.activations import ACTIVATIONS
 from nishimori.models.layout import Layout, Position, add_scaled_, chain_dot, select
-from nishimori_kernels.energy import reference
-from nishimori_kernels.energy.activations import ACTIVATION_KERNELS, numpy_kernel, torch_kernel
-from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.energy import dispatch, reference
+from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, numpy_kernel, torch_kernel
+from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
+from nishimori_kernels.energy.blocked import BlockedNetwork
+from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
 
-NAMES = sorted(ACTIVATION_KERNELS)
+NAMES = sorted(TORCH_ACTIVATIONS)
 
 
 def bump(z):
@@ -25,11 +27,11 @@ def bump_derivative(z):
 
 
 KERNELS = {
-    **ACTIVATION_KERNELS,
+    **TORCH_ACTIVATIONS,
     "own torch": torch_kernel(bump, bump_derivative),
     "own numpy": numpy_kernel(bump, bump_derivative),
 }
-DEFINITIONS = {name: name if name in ACTIVATION_KERNELS else (bump, bump_derivative) for name in KERNELS}
+DEFINITIONS = {name: name if name in TORCH_ACTIVATIONS else (bump, bump_derivative) for name in KERNELS}
 # instances, chains, samples, input_dim, widths
 CASES = [
     (1, 1, 1, 1, ()),
@@ -44,6 +46,25 @@ CASES = [
     (1, 2, 33, 2, (7, 100, 63)),
 ]
 PRECISIONS = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
+IMPLEMENTED = [
+    *((name, kernel, dtype, tolerance) for name, kernel in KERNELS.items() for dtype, tolerance in PRECISIONS),
+    *((name, kernel, torch.float32, 1e-5) for name, kernel in COMPILED_ACTIVATIONS.items()),
+]
+"""Name of the activation, kernel, dtype, tolerance."""
+BY_KERNEL = pytest.mark.parametrize(
+    ("activation", "kernel", "dtype", "tolerance"),
+    IMPLEMENTED,
+    ids=[f"{name}-{type(kernel).__name__}-{dtype}" for name, kernel, dtype, _ in IMPLEMENTED],
+)
+
+
+def poisoned(network: BatchedNetwork) -> BatchedNetwork:
+    """Its buffers full of NaN: what is read before it is written shows."""
+    buffers = network.buffers
+    for buffer in (*buffers.pre, *buffers.hidden, *buffers.delta, *([buffers.top_gradient] if buffers.pre else [])):
+        buffer.fill_(torch.nan)
+    network.output.fill_(torch.nan)
+    return network
 
 
 def draw(case, dtype=torch.float64) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
@@ -109,14 +130,13 @@ def test_reference_of_a_fixed_readout_is_that_of_ones():
     assert torch.equal(reference.latent(weights[:-1], inputs, "tanh"), reference.latent(weights, inputs, "tanh"))
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-@pytest.mark.parametrize("activation", KERNELS)
+@BY_KERNEL
 @pytest.mark.parametrize(("case", "fixed"), [*((c, False) for c in CASES), *((c, True) for c in deep(CASES))], ids=str)
-def test_batched_equals_reference(case, fixed, activation, dtype, tolerance):
+def test_batched_equals_reference(case, fixed, activation, kernel, dtype, tolerance):
     weights, inputs, cotangent, addend = draw(case, dtype)
     if fixed:
         weights, addend = weights[:-1], addend[:-1]
-    network = BatchedNetwork(inputs, case[4], KERNELS[activation], case[1])
+    network = poisoned(BatchedNetwork(inputs, case[4], kernel, case[1]))
     latent = network.forward(weights)
     assert latent.dtype == dtype
     exact = doubles(weights), inputs.double(), DEFINITIONS[activation]
@@ -127,13 +147,12 @@ def test_batched_equals_reference(case, fixed, activation, dtype, tolerance):
     assert_close(out, [a + g for a, g in zip(doubles(addend), gradient, strict=True)], tolerance)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
-@pytest.mark.parametrize("activation", KERNELS)
+@BY_KERNEL
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("case", deep(CASES), ids=str)
-def test_batched_hidden_equals_reference(case, in_place, activation, dtype, tolerance):
+def test_batched_hidden_equals_reference(case, in_place, activation, kernel, dtype, tolerance):
     weights, inputs, _, addend = draw(case, dtype)
-    network = BatchedNetwork(inputs, case[4], KERNELS[activation], case[1])
+    network = poisoned(BatchedNetwork(inputs, case[4], kernel, case[1]))
     exact = doubles(weights[:-1]), inputs.double(), DEFINITIONS[activation]
     hidden = network.forward_hidden(weights)
     assert_close([hidden], [reference.top_hidden(*exact)], tolerance)
@@ -145,6 +164,44 @@ def test_batched_hidden_equals_reference(case, in_place, activation, dtype, tole
     network.pull_back_hidden(weights, top, addend, out)
     assert_close(out[:-1], [a + g for a, g in zip(doubles(addend[:-1]), gradient, strict=True)], tolerance)
     assert bool(out[-1].isnan().all())
+
+
+@pytest.mark.parametrize("chains_a_block", [1, 2, 5, 100])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_blocks_of_any_size_give_the_same(case, chains_a_block):
+    weights, inputs, _, addend = draw(case, torch.float32)
+    labels, noise = inputs[..., 0].unsqueeze(1), 0.3
+    kernel = COMPILED_ACTIVATIONS["tanh"]
+    size = chains_a_block * max(1, Buffers.bytes_of(inputs, case[4], kernel))
+    network = BlockedNetwork(inputs, case[4], kernel, case[1], size)
+    assert all(block.network.instances * block.network.chains <= chains_a_block for block in network.blocks)
+    for block in network.blocks:
+        poisoned(block.network)
+    exact = doubles(weights), inputs.double(), "tanh"
+    latent = reference.latent(*exact)
+    assert_close([network.forward(weights)], [latent], 1e-5)
+    out = [torch.full_like(weight, torch.nan) for weight in weights]
+    residual = network.misfit_gradient(weights, labels, noise, addend, out)
+    assert_close([residual], [latent - labels], 1e-5)
+    gradient = reference.pull_back(*exact, (latent - labels.double()) / noise)
+    assert_close(out, [a + g for a, g in zip(doubles(addend), gradient, strict=True)], 1e-5)
+
+
+def test_an_implementation_can_be_chosen_and_none_is_taken_silently():
+    cpu = torch.device("cpu")
+    assert dispatch.activation_kernel("tanh", cpu, torch.float32) is COMPILED_ACTIVATIONS["tanh"]
+    assert dispatch.activation_kernel("tanh", cpu, torch.float32, "torch") is TORCH_ACTIVATIONS["tanh"]
+    assert dispatch.activation_kernel("sin", cpu, torch.float32) is TORCH_ACTIVATIONS["sin"]
+    with pytest.raises(ValueError, match="'tanh' has no numba kernel for torch.float64 on cpu; use torch"):
+        dispatch.activation_kernel("tanh", cpu, torch.float64, "numba")
+    with pytest.raises(ValueError, match="implementation 'triton' is not known"):
+        dispatch.activation_kernel("tanh", cpu, torch.float32, "triton")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_compiled_kernel_refuses_what_is_not_contiguous():
+    values = torch.zeros(1, 1, 4, 6).transpose(2, 3)
+    with pytest.raises(ValueError, match="needs contiguous tensors"):
+        COMPILED_ACTIVATIONS["tanh"].apply(values, values)
 
 
 @pytest.mark.parametrize("activation", NAMES)
@@ -174,7 +231,7 @@ def test_uninitialised_memory_is_nan_in_this_session():
 def test_activations_agree_with_the_description(name):
     z = torch.cat([torch.linspace(-4, 4, 101), torch.tensor([0.0, 1e-9, -1e-9, 30.0, -30.0])])
     described = ACTIVATIONS[name]
-    kernel = ACTIVATION_KERNELS[name]
+    kernel = TORCH_ACTIVATIONS[name]
     scaled = kernel.input_scale * z
     hidden = scaled if kernel.from_output else torch.empty_like(z)
     kernel.apply(scaled, hidden)

@@ -225,4 +225,4 @@ def test_an_own_activation_off_the_cpu_is_refused() -> None:
     from nishimori.models.activation_kernel import activation_kernel
 
     with pytest.raises(ValueError, match="'bump' has numpy functions alone and cannot run on cuda: give its torch_fun"):
-        activation_kernel(NUMPY_ONLY, torch.device("cuda"))
+        activation_kernel(NUMPY_ONLY, torch.device("cuda"), torch.float32)

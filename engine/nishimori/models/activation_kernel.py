@@ -4,20 +4,28 @@ import numpy as np
 import torch
 
 from nishimori.description import ACTIVATIONS, Activation
-from nishimori_kernels.energy.activations import ACTIVATION_KERNELS, ActivationKernel, numpy_kernel, torch_kernel
+from nishimori_kernels.energy import dispatch
+from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, numpy_kernel, torch_kernel
 
 _PROBES = np.array([[-2.3, -0.4, 0.0], [0.3, 1.1, 4.2]])
 _TOLERANCE = 1e-5
 
 
-def activation_kernel(activation: Activation, device: torch.device) -> ActivationKernel:
-    """The in-place kernel of a registered activation, else one made of `torch_function` and `torch_derivative`, else
-    one that copies through the CPU in float64.
+def activation_kernel(
+    activation: Activation,
+    device: torch.device,
+    dtype: torch.dtype,
+    implementation: dispatch.Implementation = "auto",
+) -> ActivationKernel:
+    """The kernel of a registered activation that `implementation` names, else one made of `torch_function` and
+    `torch_derivative`, else one that copies through the CPU in float64.
 
-    Raises ValueError for the last on another device.
+    Raises ValueError for the last on another device, and for an implementation that there is not.
     """
     if _registered(activation):
-        return ACTIVATION_KERNELS[activation.name]
+        return dispatch.activation_kernel(activation.name, device, dtype, implementation)
+    if implementation == "numba":
+        raise ValueError(f"activation {activation.name!r} has no numba kernel: it is your own; use torch")
     if activation.torch_function is not None and activation.torch_derivative is not None:
         return torch_kernel(activation.torch_function, activation.torch_derivative)
     if device.type != "cpu":
@@ -33,7 +41,7 @@ def require_samplable(activation: Activation) -> None:
     name = activation.name
     if not activation.samplable:
         raise ValueError(
-            f"activation {name!r} cannot be sampled; use one of {', '.join(sorted(ACTIVATION_KERNELS))}, "
+            f"activation {name!r} cannot be sampled; use one of {', '.join(sorted(TORCH_ACTIVATIONS))}, "
             "or an Activation(function, derivative) with a derivative that is not zero"
         )
     if name in ACTIVATIONS and not _registered(activation):

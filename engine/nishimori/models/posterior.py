@@ -1,5 +1,6 @@
 """The posterior of a network's weights as a target density."""
 
+import torch
 from torch import Tensor
 
 from nishimori.models.activation_kernel import activation_kernel
@@ -8,6 +9,8 @@ from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
+from nishimori_kernels.energy.dispatch import Implementation
 from nishimori_kernels.rng.streams import Stream
 
 
@@ -23,15 +26,23 @@ class Posterior:
 
     gaussian_prior = True
 
-    def __init__(self, problem: Problem, precision: str = "fp32", device: str = "auto") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        precision: str = "fp32",
+        device: str = "auto",
+        implementation: Implementation = "auto",
+    ) -> None:
         self.problem = problem
         self.dtype = resolve_precision(precision)
         self.device = resolve_device(device)
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
-        self._activation = activation_kernel(problem.network.activation, self.device)
+        self._activation = activation_kernel(problem.network.activation, self.device, self.dtype, implementation)
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
+        self._blocked: dict[tuple[str, int], BlockedNetwork] = {}
+        self._rows: dict[str, Tensor] = {}
 
     @property
     def posterior(self) -> "Posterior":
@@ -51,21 +62,29 @@ class Posterior:
     def layout(self, chains: int) -> Layout:
         return self.problem.layout(chains)
 
+    def rows(self, inputs: str) -> Tensor:
+        """The "train" or "test" inputs on the device, [instances, rows, input_dim]."""
+        if inputs not in self._rows:
+            self._rows[inputs] = self._place(self.problem.rows(inputs))
+        return self._rows[inputs]
+
     def network(self, inputs: str, chains: int) -> BatchedNetwork:
-        """The buffers for `chains` chains on the "train" or "test" inputs, made at first use."""
+        """The buffers of all activations of `chains` chains on the "train" or "test" inputs, made at first use."""
         if (inputs, chains) not in self._networks:
-            shared = next((net.inputs for (name, _), net in self._networks.items() if name == inputs), None)
-            self._networks[inputs, chains] = BatchedNetwork(
-                self._place(self.problem.rows(inputs)) if shared is None else shared,
-                self.problem.network.widths,
-                self._activation,
-                chains,
-            )
+            widths = self.problem.network.widths
+            self._networks[inputs, chains] = BatchedNetwork(self.rows(inputs), widths, self._activation, chains)
         return self._networks[inputs, chains]
+
+    def _in_blocks(self, inputs: str, chains: int) -> BlockedNetwork:
+        if (inputs, chains) not in self._blocked:
+            rows, widths = self.rows(inputs), self.problem.network.widths
+            size = BLOCK_BYTES * torch.get_num_threads() if self.device.type == "cpu" else None
+            self._blocked[inputs, chains] = BlockedNetwork(rows, widths, self._activation, chains, size)
+        return self._blocked[inputs, chains]
 
     def latent(self, position: Position, inputs: str = "train") -> Tensor:
         """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
-        return self.network(inputs, position.layout.chains).forward(position.blocks)
+        return self._in_blocks(inputs, position.layout.chains).forward(position.blocks)
 
     def _energy(self, residual: Tensor, position: Position) -> Tensor:
         misfit = residual.double().square().sum(-1) / (2 * self.problem.channel.noise_variance)
@@ -85,11 +104,9 @@ class Posterior:
         return self._energy(residual, position), gradient
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
-        network = self.network("train", position.layout.chains)
-        residual = network.forward(position.blocks) - self._labels
+        network, noise = self._in_blocks("train", position.layout.chains), self.problem.channel.noise_variance
         gradient = position.empty_like() if out is None else out
-        force = residual / self.problem.channel.noise_variance
-        network.pull_back(position.blocks, force, position.blocks, gradient.blocks)
+        residual = network.misfit_gradient(position.blocks, self._labels, noise, position.blocks, gradient.blocks)
         return residual, gradient
 
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:

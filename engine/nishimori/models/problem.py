@@ -148,7 +148,7 @@ class _Draw:
 
 
 def _latent(network: Network, weights: Position, inputs: Tensor) -> Tensor:
-    batched = BatchedNetwork(inputs, network.widths, activation_kernel(network.activation, CPU), chains=1)
+    batched = BatchedNetwork(inputs, network.widths, activation_kernel(network.activation, CPU, inputs.dtype), chains=1)
     return batched.forward(weights.blocks).squeeze(1).clone()
 
 

@@ -53,7 +53,7 @@ def _output_of(target: Target, inputs: Tensor) -> Callable[[Position], Tensor]:
     if inputs.dim() != 2 or inputs.shape[-1] != network.input_dim:
         raise ValueError(f"inputs have shape {list(inputs.shape)}; give [rows, {network.input_dim}]")
     rows = inputs.to(target.dtype).expand(len(target.instances), *inputs.shape)
-    activation = activation_kernel(network.activation, target.device)
+    activation = activation_kernel(network.activation, target.device, target.dtype)
 
     def output(position: Position) -> Tensor:
         batched = BatchedNetwork(rows, network.widths, activation, position.layout.chains)

@@ -1,1 +1,2 @@
-"""Latent output and gradient of many networks at once: `reference` is the definition, `batched` the implementation."""
+"""Latent output and gradient of many networks at once: `reference` is the definition, `batched` and `blocked` the
+implementations."""

@@ -1,13 +1,13 @@
-"""Activations as in-place torch operations: the forward map and the multiplication by its derivative.
+"""Activations in place, and fused with the readout above them: the interface, and its implementation by torch.
 
 Every activation is phi(z) = base(input_scale * z); the scale is folded into the matrix product before it,
-so `apply` and `multiply_derivative_` see u = input_scale * z and differentiate with respect to u.
+so that u = input_scale * z is what an implementation sees and differentiates by.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,19 +15,82 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class ActivationKernel:
-    """One activation.
+class ActivationKernel(Protocol):
+    """One activation on one kind of device and number.
 
-    `apply(u, out)` writes base(u) into `out`. `multiply_derivative_(delta, u, hidden)` multiplies `delta` by
-    base'(u) in place and may destroy `u`. Where `from_output` holds, the derivative needs `hidden` alone
-    and `u` may share its memory.
+    Shapes: u, hidden, delta [instances, chains, width, samples]; readout [instances, chains, width]; output, gradient
+    [instances, chains, samples]. Where `from_output` holds, derivatives need `hidden` alone and `u` may share its
+    memory. Where `in_place` holds, `pull_back_read_out` may write `delta` over `u`.
     """
+
+    @property
+    def input_scale(self) -> float: ...
+
+    @property
+    def from_output(self) -> bool: ...
+
+    @property
+    def in_place(self) -> bool: ...
+
+    def apply(self, u: Tensor, out: Tensor, /) -> object:
+        """out = base(u)."""
+        ...
+
+    def multiply_derivative_(self, delta: Tensor, u: Tensor, hidden: Tensor, /) -> object:
+        """delta *= base'(u); may destroy `u`."""
+        ...
+
+    def read_out(self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor) -> None:
+        """hidden = base(u), output = scale * readout . hidden."""
+        ...
+
+    def pull_back_read_out(
+        self,
+        gradient: Tensor,
+        readout: Tensor,
+        scale: float,
+        u: Tensor,
+        hidden: Tensor,
+        delta: Tensor,
+        addend: Tensor | None,
+        out: Tensor | None,
+    ) -> None:
+        """After `read_out`: delta = scale * readout * gradient * base'(u), and where there is an `out` [instances,
+        chains, width] the readout's own out = addend + scale * hidden . gradient. May destroy `u`."""
+        ...
+
+
+@dataclass(frozen=True)
+class TorchActivation:
+    """Made of two torch operations, on any device: `apply(u, out)` and `multiply_derivative_(delta, u, hidden)`."""
 
     input_scale: float
     from_output: bool
     apply: Callable[[Tensor, Tensor], object]
     multiply_derivative_: Callable[[Tensor, Tensor, Tensor], object]
+    in_place = False
+
+    def read_out(self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor) -> None:
+        self.apply(u, hidden)
+        rows, folded = (tensor.flatten(0, 1).unsqueeze(1) for tensor in (readout, output))
+        torch.baddbmm(folded, rows, hidden.flatten(0, 1), beta=0, alpha=scale, out=folded)
+
+    def pull_back_read_out(
+        self,
+        gradient: Tensor,
+        readout: Tensor,
+        scale: float,
+        u: Tensor,
+        hidden: Tensor,
+        delta: Tensor,
+        addend: Tensor | None,
+        out: Tensor | None,
+    ) -> None:
+        if addend is not None and out is not None:
+            added, rows, written = (tensor.flatten(0, 1).unsqueeze(1) for tensor in (addend, gradient, out))
+            torch.baddbmm(added, rows, hidden.flatten(0, 1).transpose(1, 2), alpha=scale, out=written)
+        torch.mul((readout * scale).unsqueeze(-1), gradient.unsqueeze(-2), out=delta)
+        self.multiply_derivative_(delta, u, hidden)
 
 
 def _copy(u: Tensor, out: Tensor) -> None:
@@ -59,26 +122,26 @@ def _relu_derivative_(delta: Tensor, u: Tensor, hidden: Tensor) -> None:
     torch.ops.aten.threshold_backward.grad_input(delta, hidden, 0, grad_input=delta)
 
 
-def _tanh(input_scale: float) -> ActivationKernel:
-    return ActivationKernel(input_scale, True, lambda u, out: torch.tanh(u, out=out), _tanh_derivative_)
+def _tanh(input_scale: float) -> TorchActivation:
+    return TorchActivation(input_scale, True, lambda u, out: torch.tanh(u, out=out), _tanh_derivative_)
 
 
-def _erf(input_scale: float) -> ActivationKernel:
-    return ActivationKernel(input_scale, False, lambda u, out: torch.erf(u, out=out), _erf_derivative_)
+def _erf(input_scale: float) -> TorchActivation:
+    return TorchActivation(input_scale, False, lambda u, out: torch.erf(u, out=out), _erf_derivative_)
 
 
-ACTIVATION_KERNELS = {
-    "identity": ActivationKernel(1.0, True, _copy, _unchanged),
+TORCH_ACTIVATIONS = {
+    "identity": TorchActivation(1.0, True, _copy, _unchanged),
     "tanh": _tanh(1.0),
     "tanh2": _tanh(2.0),
     "erf": _erf(1.0),
     "erf_sqrt2": _erf(1.0 / math.sqrt(2.0)),
-    "sin": ActivationKernel(1.0, False, lambda u, out: torch.sin(u, out=out), _sin_derivative_),
-    "relu": ActivationKernel(1.0, True, lambda u, out: torch.clamp(u, min=0, out=out), _relu_derivative_),
+    "sin": TorchActivation(1.0, False, lambda u, out: torch.sin(u, out=out), _sin_derivative_),
+    "relu": TorchActivation(1.0, True, lambda u, out: torch.clamp(u, min=0, out=out), _relu_derivative_),
 }
 
 
-def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> ActivationKernel:
+def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> TorchActivation:
     """An activation of one's own: `function` and `derivative` map a tensor to a new one, on its device."""
 
     def apply(u: Tensor, out: Tensor) -> None:
@@ -88,10 +151,10 @@ def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Ten
         del hidden
         delta.mul_(derivative(u))
 
-    return ActivationKernel(1.0, False, apply, multiply_derivative_)
+    return TorchActivation(1.0, False, apply, multiply_derivative_)
 
 
-def numpy_kernel(function: Callable[[Any], Any], derivative: Callable[[Any], Any]) -> ActivationKernel:
+def numpy_kernel(function: Callable[[Any], Any], derivative: Callable[[Any], Any]) -> TorchActivation:
     """The same from functions of float64 arrays, for tensors on the CPU: exact, and slow beside the others."""
     return torch_kernel(_through_numpy(function), _through_numpy(derivative))
 

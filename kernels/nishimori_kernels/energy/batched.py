@@ -14,15 +14,48 @@ from torch import Tensor
 from nishimori_kernels.energy.activations import ActivationKernel
 
 
+class Buffers:
+    """Where activations of some chains of some instances are kept, for networks that take turns."""
+
+    def __init__(self, inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> None:
+        instances, samples, _ = inputs.shape
+        shapes = [(instances, chains, width, samples) for width in widths]
+        self.pre = [inputs.new_empty(shape) for shape in shapes]
+        self.hidden = self.pre if kernel.from_output else [inputs.new_empty(shape) for shape in shapes]
+
+    @cached_property
+    def delta(self) -> list[Tensor]:
+        return [torch.empty_like(pre) for pre in self.pre[:-1]]
+
+    @cached_property
+    def top_gradient(self) -> Tensor:
+        return torch.empty_like(self.pre[-1])
+
+    @staticmethod
+    def bytes_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel) -> int:
+        """Of `pre` and `hidden`, for one chain of one instance."""
+        layers = 1 if kernel.from_output else 2
+        return layers * sum(widths) * inputs.shape[1] * inputs.element_size()
+
+
 class BatchedNetwork:
     """Forward and pull-back of `chains` networks an instance on fixed inputs, with preallocated buffers.
 
     `inputs` is [instances, samples, d_0]; `widths` are (d_1, ..., d_L). Weight blocks are as in `reference`,
     contiguous, of the dtype and device of `inputs`; where they hold no readout, it is a = (1, ..., 1). Results are
-    views of buffers: valid until the next call.
+    views of buffers: valid until the next call. `output` [instances, chains, samples] and `shared` buffers, by
+    instances and chains, may be given.
     """
 
-    def __init__(self, inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        widths: Sequence[int],
+        kernel: ActivationKernel,
+        chains: int,
+        output: Tensor | None = None,
+        shared: dict[tuple[int, int], Buffers] | None = None,
+    ) -> None:
         self.inputs = inputs.contiguous()
         self.kernel = kernel
         self.instances, self.samples, self.input_dim = inputs.shape
@@ -31,26 +64,26 @@ class BatchedNetwork:
         self.scales = [self.kernel.input_scale / math.sqrt(width) for width in fan_in][: self.depth]
         self.top_width = widths[-1] if widths else self.input_dim
         self.readout_scale = 1.0 / math.sqrt(self.top_width)
-        self.pre = [self._buffer(width) for width in widths]
-        self.hidden = self.pre if self.kernel.from_output else [self._buffer(width) for width in widths]
-        self.output = inputs.new_empty(self.instances, chains, self.samples)
+        kept = {} if shared is None else shared
+        if (self.instances, chains) not in kept:
+            kept[self.instances, chains] = Buffers(inputs, widths, kernel, chains)
+        self.buffers = kept[self.instances, chains]
+        self.pre, self.hidden = self.buffers.pre, self.buffers.hidden
+        self.output = inputs.new_empty(self.instances, chains, self.samples) if output is None else output
 
-    def _buffer(self, width: int) -> Tensor:
-        return self.inputs.new_empty(self.instances, self.chains, width, self.samples)
-
-    @cached_property
+    @property
     def delta(self) -> list[Tensor]:
-        return [torch.empty_like(pre) for pre in self.pre]
-
-    @cached_property
-    def _ones(self) -> Tensor:
-        return self.inputs.new_ones(self.instances, self.chains, self.top_width)
+        return self.buffers.delta
 
     @property
     def top_gradient(self) -> Tensor:
         """Where `pull_back_hidden` would have its gradient, [instances, chains, d_L, samples]: written here, it is not
         copied."""
-        return self.delta[-1]
+        return self.buffers.top_gradient
+
+    @cached_property
+    def _ones(self) -> Tensor:
+        return self.inputs.new_ones(self.instances, self.chains, self.top_width)
 
     def _fold(self, block: Tensor, layer: int) -> Tensor:
         """A matrix batch: chains stacked under their instance in the first layer, a batch entry each above."""
@@ -62,24 +95,31 @@ class BatchedNetwork:
     def _readout(self, weights: Sequence[Tensor]) -> Tensor:
         return weights[self.depth] if len(weights) > self.depth else self._ones
 
-    def forward_hidden(self, weights: Sequence[Tensor]) -> Tensor:
-        """h_L, [instances, chains, d_L, samples], of one hidden layer or more; a readout is not looked at."""
+    def _lift(self, weights: Sequence[Tensor]) -> None:
+        """Up to u of the top hidden layer, which is left in `pre`."""
         below = self.inputs.transpose(1, 2)
         for layer in range(self.depth):
+            if layer > 0:
+                self.kernel.apply(self.pre[layer - 1], self.hidden[layer - 1])
+                below = self._fold(self.hidden[layer - 1], layer)
             pre = self._fold(self.pre[layer], layer)
             torch.baddbmm(pre, self._fold(weights[layer], layer), below, beta=0, alpha=self.scales[layer], out=pre)
-            self.kernel.apply(self.pre[layer], self.hidden[layer])
-            below = self._fold(self.hidden[layer], layer + 1)
+
+    def forward_hidden(self, weights: Sequence[Tensor]) -> Tensor:
+        """h_L, [instances, chains, d_L, samples], of one hidden layer or more; a readout is not looked at."""
+        self._lift(weights)
+        self.kernel.apply(self.pre[-1], self.hidden[-1])
         return self.hidden[-1]
 
     def forward(self, weights: Sequence[Tensor]) -> Tensor:
         """F, [instances, chains, samples]: a view of the output buffer."""
         if self.depth == 0:
-            rows, below, output = weights[0], self.inputs.transpose(1, 2), self.output
-        else:
-            below = self._fold(self.forward_hidden(weights), self.depth)
-            rows, output = (tensor.view(len(below), 1, -1) for tensor in (self._readout(weights), self.output))
-        torch.baddbmm(output, rows, below, beta=0, alpha=self.readout_scale, out=output)
+            torch.baddbmm(
+                self.output, weights[0], self.inputs.transpose(1, 2), beta=0, alpha=self.readout_scale, out=self.output
+            )
+            return self.output
+        self._lift(weights)
+        self.kernel.read_out(self.pre[-1], self.hidden[-1], self._readout(weights), self.readout_scale, self.output)
         return self.output
 
     def pull_back(
@@ -97,12 +137,12 @@ class BatchedNetwork:
         if self.depth == 0:
             torch.baddbmm(addend[0], latent_gradient, self.inputs, alpha=self.readout_scale, out=out[0])
             return
-        readout = self._readout(weights)
-        if len(weights) > self.depth:
-            self._pull_back_readout(latent_gradient, addend[-1], out[-1])
-        scaled = (readout * self.readout_scale).unsqueeze(-1)
-        torch.mul(scaled, latent_gradient.unsqueeze(-2), out=self.top_gradient)
-        self.pull_back_hidden(weights, self.top_gradient, addend, out)
+        delta = self.pre[-1] if self.kernel.in_place else self.top_gradient
+        own = (addend[-1], out[-1]) if len(weights) > self.depth else (None, None)
+        self.kernel.pull_back_read_out(
+            latent_gradient, self._readout(weights), self.readout_scale, self.pre[-1], self.hidden[-1], delta, *own
+        )
+        self._pull_back_layers(weights, delta, addend, out)
 
     def pull_back_hidden(
         self,
@@ -119,9 +159,14 @@ class BatchedNetwork:
         """
         if top_gradient is not self.top_gradient:
             self.top_gradient.copy_(top_gradient)
+        self.kernel.multiply_derivative_(self.top_gradient, self.pre[-1], self.hidden[-1])
+        self._pull_back_layers(weights, self.top_gradient, addend, out)
+
+    def _pull_back_layers(
+        self, weights: Sequence[Tensor], delta: Tensor, addend: Sequence[Tensor], out: Sequence[Tensor]
+    ) -> None:
+        """From `delta` = d/dz_L down to the first layer."""
         for layer in reversed(range(self.depth)):
-            delta = self.delta[layer]
-            self.kernel.multiply_derivative_(delta, self.pre[layer], self.hidden[layer])
             folded = self._fold(delta, layer)
             below = self.inputs if layer == 0 else self._fold(self.hidden[layer - 1], layer).transpose(1, 2)
             torch.baddbmm(
@@ -131,17 +176,9 @@ class BatchedNetwork:
                 alpha=self.scales[layer],
                 out=self._fold(out[layer], layer),
             )
-            if layer > 0:
-                target = self._fold(self.delta[layer - 1], layer)
-                transposed = self._fold(weights[layer], layer).transpose(1, 2)
-                torch.baddbmm(target, transposed, folded, beta=0, alpha=self.scales[layer], out=target)
-
-    def _pull_back_readout(self, latent_gradient: Tensor, addend: Tensor, out: Tensor) -> None:
-        top = self.hidden[-1].view(-1, self.top_width, self.samples)
-        torch.baddbmm(
-            addend.view(-1, 1, self.top_width),
-            latent_gradient.reshape(-1, 1, self.samples),
-            top.transpose(1, 2),
-            alpha=self.readout_scale,
-            out=out.view(-1, 1, self.top_width),
-        )
+            if layer == 0:
+                return
+            delta = self.delta[layer - 1]
+            target, transposed = self._fold(delta, layer), self._fold(weights[layer], layer).transpose(1, 2)
+            torch.baddbmm(target, transposed, folded, beta=0, alpha=self.scales[layer], out=target)
+            self.kernel.multiply_derivative_(delta, self.pre[layer - 1], self.hidden[layer - 1])
