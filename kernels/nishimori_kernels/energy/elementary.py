@@ -68,17 +68,19 @@ def exp(x):
 def tanh(x):
     size, square = abs(x), x * x
     near = x + x * square * ((((_T0 * square + _T1) * square + _T2) * square + _T3) * square + _T4)
-    far = _ONE - _TWO / (exp(min(size, _TANH_FLAT) * _TWO) + _ONE)
-    return near if size < _TANH_SPLIT else (math.copysign(far, x) if size == size else x)
+    far = math.copysign(_ONE - _TWO / (exp(min(size, _TANH_FLAT) * _TWO) + _ONE), x)
+    return near if size < _TANH_SPLIT else far
 
 
 @njit(**STRAIGHT)
 def erf(x):
     size, square = abs(x), x * x
     p = (((((_S0 * square + _S1) * square + _S2) * square + _S3) * square + _S4) * square + _S5) * square + _S6
+    near = x + x * p
     t = min(size, _ERF_FLAT)
-    far = _ONE - exp((((((_L0 * t + _L1) * t + _L2) * t + _L3) * t + _L4) * t + _L5) * t + _L6)
-    return x + x * p if size < _ERF_SPLIT else (math.copysign(far, x) if size == size else x)
+    q = (((((_L0 * t + _L1) * t + _L2) * t + _L3) * t + _L4) * t + _L5) * t + _L6
+    far = math.copysign(_ONE - exp(q), x)
+    return near if size < _ERF_SPLIT else far
 
 
 @njit(**STRAIGHT)
