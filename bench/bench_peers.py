@@ -27,7 +27,7 @@ from nishimori.models.randomness import Randomness
 from nishimori.sampling import calibration_of
 
 PEERS = Path(__file__).with_name("peers")
-POINTS, LARGEST_DIFFERENCE, LARGEST_Z = 20, 1e-5, 5.0
+POINTS, LARGEST_DIFFERENCE, LARGEST_Z = 20, 1e-5, 3.0
 NUM_STEPS, TURNS = 10, 7
 OBSERVABLES = ("function_overlap", "log_likelihood")
 
@@ -89,9 +89,12 @@ class Peer:
 
 @contextmanager
 def peers_of(target: nm.Posterior, start: np.ndarray, names: Sequence[str]) -> Iterator[dict[str, Peer]]:
-    """Workers on the problem of `target`, whose log densities at `start` [points, num_parameters] differ like ours."""
+    """Workers on the problem of `target` whose chains begin at `start` [chains, num_parameters].
+
+    First their log densities at prior draws must differ like ours.
+    """
     problem, channel = target.problem, target.problem.channel
-    teacher = problem.known_teacher()
+    teacher, points = problem.known_teacher(), target.initial_position(POINTS, "prior", 1)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "problem.npz"
         np.savez(
@@ -104,11 +107,12 @@ def peers_of(target: nm.Posterior, start: np.ndarray, names: Sequence[str]) -> I
             noise_variance=channel.noise_variance,
             activation=problem.network.activation.name,
             start=start,
+            points=points.to_edge()[0],
         )
         workers = {name: Peer(name, path) for name in names}
         for worker in workers.values():
             stack.callback(worker.close)
-        ours = -target.energy(target.layout(len(start)).from_edge(torch.from_numpy(start)[None])).numpy()[0]
+        ours = -target.energy(points).numpy()[0]
         for name, worker in workers.items():
             theirs = np.array(worker.order("log_density")["values"])
             apart = np.abs(np.diff(theirs) - np.diff(ours)) / np.abs(ours).max()
@@ -119,18 +123,15 @@ def peers_of(target: nm.Posterior, start: np.ndarray, names: Sequence[str]) -> I
 
 def bench_trajectories(case: Case) -> list[Row]:
     target = nm.Posterior(case.problem(), device="cpu")
-    position = target.initial_position(max(case.chains, POINTS), "prior", 0)
-    start = position.to_edge()[0].numpy()[: case.chains] if case.chains >= POINTS else position.to_edge()[0].numpy()
+    position, chains = target.initial_position(case.chains, "prior", 0), case.chains
     step_size = 0.1 / case.depth
-    with peers_of(target, start, ("blackjax",)) as workers:
-        chains = len(start)
-        layout = target.layout(chains)
+    with peers_of(target, position.to_edge()[0].numpy(), ("blackjax",)) as workers:
         randomness = Randomness.of(1, "", target.instances, range(chains))
         sizes = torch.full((1, 1), step_size, dtype=torch.float64)
         kernel = nm.HMC(step_size=step_size, num_steps=NUM_STEPS, jitter=0.0).kernel(
             target, sizes, NUM_STEPS, randomness
         )
-        state, count, seconds = kernel.init(layout.from_edge(torch.from_numpy(start)[None])), 3, {}
+        state, count, seconds = kernel.init(position), 3, {}
         for turn in range(TURNS):
             started = time.perf_counter()
             for step in range(count):
@@ -143,7 +144,7 @@ def bench_trajectories(case: Case) -> list[Row]:
             rates = chains * count * NUM_STEPS / np.array(spent)
             low, middle, high = np.quantile(rates, [0.2, 0.5, 0.8])
             provider = workers[name].version if name in workers else name
-            named = f"{str(case).rsplit(' ', 1)[0]} chains={chains} num_steps={NUM_STEPS}"
+            named = f"{case} num_steps={NUM_STEPS}"
             rows.append(
                 row_of(
                     "trajectories", provider, named, "gradients_per_second", "1/s", middle, target.device, (low, high)

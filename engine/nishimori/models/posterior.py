@@ -19,9 +19,10 @@ class Posterior:
 
     `precision` is "fp32" or "fp64" (of positions, forces and products; energies are summed in float64), `device`
     "auto" (CUDA if there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last
-    one absent where the readout is fixed. Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    one absent where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch",
+    or "auto", the first where there is one. Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
 
-    Raises ValueError for an unknown precision or device, and for an activation that cannot run on the device.
+    Raises ValueError for an unknown precision, device or implementation, and for an activation that cannot run there.
     """
 
     gaussian_prior = True
