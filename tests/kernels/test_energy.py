@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import CASES, assert_close, deep, doubles, draw, flattened
 from torch import Tensor
 
 import nishimori as nm
@@ -32,19 +33,6 @@ KERNELS = {
     "own numpy": numpy_kernel(bump, bump_derivative),
 }
 DEFINITIONS = {name: name if name in TORCH_ACTIVATIONS else (bump, bump_derivative) for name in KERNELS}
-# instances, chains, samples, input_dim, widths
-CASES = [
-    (1, 1, 1, 1, ()),
-    (3, 2, 7, 63, ()),
-    (1, 1, 1, 1, (1,)),
-    (2, 3, 5, 2, (1,)),
-    (2, 1, 63, 100, (2,)),
-    (1, 4, 1, 63, (100,)),
-    (3, 2, 9, 5, (2, 63)),
-    (2, 2, 17, 63, (1, 100)),
-    (2, 3, 4, 100, (63, 2, 1)),
-    (1, 2, 33, 2, (7, 100, 63)),
-]
 PRECISIONS = [(torch.float64, 1e-12), (torch.float32, 1e-5)]
 IMPLEMENTED = [
     *((name, kernel, dtype, tolerance) for name, kernel in KERNELS.items() for dtype, tolerance in PRECISIONS),
@@ -67,41 +55,9 @@ def poisoned(network: BatchedNetwork) -> BatchedNetwork:
     return network
 
 
-def draw(case, dtype=torch.float64) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
-    """Weights, inputs, latent gradients and addends."""
-    instances, chains, samples, input_dim, widths = case
-    generator = torch.Generator().manual_seed(1)
-    columns = (input_dim, *widths)
-    shapes = [*zip(widths, columns, strict=False), (columns[-1],)]
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-
-    weights = [normal(instances, chains, *shape) for shape in shapes]
-    addend = [normal(instances, chains, *shape) for shape in shapes]
-    return weights, normal(instances, samples, input_dim), normal(instances, chains, samples), addend
-
-
-def doubles(values: list[Tensor]) -> list[Tensor]:
-    return [value.double() for value in values]
-
-
-def assert_close(actual: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
-    """Within `tolerance` of the largest entry over all blocks."""
-    scale = max(float(value.abs().max()) for value in expected)
-    for a, e in zip(actual, expected, strict=True):
-        assert a.shape == e.shape
-        error = float((a.double() - e).abs().max())
-        assert error <= tolerance * scale, (error, scale)
-
-
 def by_autodiff(function, weights: list[Tensor], cotangent: Tensor) -> list[Tensor]:
     leaves = [weight.clone().requires_grad_() for weight in weights]
     return list(torch.autograd.grad((function(leaves) * cotangent).sum(), leaves))
-
-
-def deep(cases):
-    return [case for case in cases if case[4]]
 
 
 @pytest.mark.parametrize("activation", KERNELS)
@@ -169,7 +125,7 @@ def test_batched_hidden_equals_reference(case, in_place, activation, kernel, dty
 @pytest.mark.parametrize("chains_a_block", [1, 2, 5, 100])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_blocks_of_any_size_give_the_same(case, chains_a_block):
-    weights, inputs, _, addend = draw(case, torch.float32)
+    weights, inputs, _, _ = draw(case, torch.float32)
     labels, noise = inputs[..., 0].unsqueeze(1), 0.3
     kernel = COMPILED_ACTIVATIONS["tanh"]
     size = chains_a_block * max(1, Buffers.bytes_of(inputs, case[4], kernel))
@@ -179,12 +135,13 @@ def test_blocks_of_any_size_give_the_same(case, chains_a_block):
         poisoned(block.network)
     exact = doubles(weights), inputs.double(), "tanh"
     latent = reference.latent(*exact)
-    assert_close([network.forward(weights)], [latent], 1e-5)
-    out = [torch.full_like(weight, torch.nan) for weight in weights]
-    residual = network.misfit_gradient(weights, labels, noise, addend, out)
+    flat = flattened(weights)
+    assert_close([network.forward(flat)], [latent], 1e-5)
+    out = torch.full_like(flat, torch.nan)
+    residual = network.misfit_gradient(flat, labels, noise, out)
     assert_close([residual], [latent - labels], 1e-5)
     gradient = reference.pull_back(*exact, (latent - labels.double()) / noise)
-    assert_close(out, [a + g for a, g in zip(doubles(addend), gradient, strict=True)], 1e-5)
+    assert_close([out], [flattened(doubles(weights)) + flattened(gradient)], 1e-5)
 
 
 def test_an_implementation_can_be_chosen_and_none_is_taken_silently():

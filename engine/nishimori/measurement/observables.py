@@ -63,7 +63,7 @@ class MatchedTeacherObservables:
             "function_overlap": mean_product(test, self.test_latent),
             "overlap": mean_product(vectors, self.weights),
             **layer_norms(weights),
-            **virial(state),
+            **virial(state, self.posterior.exact_force),
         }
         if self.pairs:
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
@@ -77,9 +77,9 @@ class MatchedTeacherObservables:
         return torch.stack([values[name] for name in MIXING_OBSERVABLES])
 
 
-def virial(state: State) -> dict[str, Tensor]:
+def virial(state: State, exact_force: bool = True) -> dict[str, Tensor]:
     """theta . grad U / number of parameters, whose mean is 1 for every density that decays; absent where the sampler
-    needs no gradient."""
-    if state.gradient is None:
+    needs no gradient, or a coarse one."""
+    if state.gradient is None or not exact_force:
         return {}
     return {"virial": chain_dot(state.position, state.gradient) / state.position.layout.num_parameters}

@@ -34,7 +34,9 @@ class DataObservables:
     def __call__(self, state: State, weights: Position) -> Observation:
         energy = (self.labels - self.posterior.latent(weights, "train").double()).square().mean(-1)
         test = self.posterior.latent(weights, "test").double() if self.has_test else None
-        return Observation({"training_energy": energy, **layer_norms(weights), **virial(state)}, test)
+        return Observation(
+            {"training_energy": energy, **layer_norms(weights), **virial(state, self.posterior.exact_force)}, test
+        )
 
 
 def density_observables(state: State, weights: Position) -> Observation:

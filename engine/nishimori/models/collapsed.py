@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nishimori.description import GaussianChannel
+from nishimori.models.device import resolve_precision
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
@@ -55,6 +56,7 @@ class CollapsedPosterior:
             raise ValueError(f"form {form!r} is not known; use auto, weight or kernel")
         if type(readouts) is not int or readouts < 1:
             raise ValueError(f"readouts must be a whole number from 1 on, got {readouts!r}")
+        resolve_precision(precision)
         self.problem, self.readouts = problem, readouts
         self.posterior = Posterior(problem, precision, device)
         """The posterior of all weights that `complete` samples."""

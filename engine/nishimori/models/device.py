@@ -2,16 +2,29 @@
 
 import torch
 
+from nishimori_kernels.energy.dispatch import FORCES
 from nishimori_kernels.memory import keep_freed_memory
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64}
 
 
 def resolve_precision(precision: str) -> torch.dtype:
-    """ValueError with the known names for any other."""
+    """Of positions, forces and products alike. ValueError with the known names for any other."""
+    if precision in FORCES or precision == "auto":
+        raise ValueError(
+            f"precision {precision!r} is for the force of a Posterior alone; use one of {', '.join(PRECISIONS)}"
+        )
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r} is not known; use one of {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
+
+
+def position_dtype(precision: str) -> torch.dtype:
+    """That of positions where the force may have a precision of its own, or "auto"; ValueError for an unknown one."""
+    known = (*PRECISIONS, *FORCES, "auto")
+    if precision not in known:
+        raise ValueError(f"precision {precision!r} is not known; use one of {', '.join(known)}")
+    return PRECISIONS.get(precision, torch.float32)
 
 
 def resolve_device(device: str) -> torch.device:

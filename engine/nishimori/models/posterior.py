@@ -1,28 +1,31 @@
 """The posterior of a network's weights as a target density."""
 
-import torch
 from torch import Tensor
 
 from nishimori.models.activation_kernel import activation_kernel
-from nishimori.models.device import resolve_device, resolve_precision
+from nishimori.models.device import position_dtype, resolve_device
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
+from nishimori_kernels.energy import dispatch
 from nishimori_kernels.energy.batched import BatchedNetwork
-from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
-from nishimori_kernels.energy.dispatch import Implementation
 from nishimori_kernels.rng.streams import Stream
 
 
 class Posterior:
     """U(theta) = sum_mu (y_mu - F(x_mu))^2 / (2 noise_variance) + |theta|^2 / 2, for every chain of every instance.
 
-    `precision` is "fp32" or "fp64" (of positions, forces and products; energies are summed in float64), `device`
-    "auto" (CUDA if there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last
-    one absent where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch",
-    or "auto", the first where there is one. Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    `precision` "fp32" or "fp64" is that of positions, forces and products; energies are summed in float64. "bf16",
+    "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
+    energies are as with "fp32", so that a Metropolis test keeps the law exact, and what a coarse force costs is
+    acceptance. "auto" is "fp32" until `sample` has measured which of them is worth it. `device` is "auto" (CUDA if there
+    is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent where the
+    readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch", or "auto", the first
+    where there is one; "emulated" rounds a force as its precision says where there is no hardware for it, slowly.
+    Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
 
-    Raises ValueError for an unknown precision, device or implementation, and for an activation that cannot run there.
+    Raises ValueError for an unknown precision, device or implementation, for an activation that cannot run there, and
+    for a force that the device has not.
     """
 
     gaussian_prior = True
@@ -32,18 +35,36 @@ class Posterior:
         problem: Problem,
         precision: str = "fp32",
         device: str = "auto",
-        implementation: Implementation = "auto",
+        implementation: dispatch.Implementation = "auto",
     ) -> None:
         self.problem = problem
-        self.dtype = resolve_precision(precision)
+        self.precision = precision
+        self._implementation: dispatch.Implementation = implementation
+        self.dtype = position_dtype(precision)
         self.device = resolve_device(device)
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
         self._activation = activation_kernel(problem.network.activation, self.device, self.dtype, implementation)
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
-        self._blocked: dict[tuple[str, int], BlockedNetwork] = {}
+        self._latents: dict[tuple[str, int], dispatch.Network] = {}
+        self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
+        if not self.exact_force and implementation != "emulated":
+            dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
+
+    @property
+    def exact_force(self) -> bool:
+        """Whether `gradient` is that of `energy`, but for rounding in the precision of positions."""
+        return self.precision not in dispatch.FORCES
+
+    def precisions(self) -> tuple[str, ...]:
+        """Those that "auto" chooses from here: single precision, and the forces this device has instructions for."""
+        return ("fp32", *dispatch.available_forces(self._activation, self.device))
+
+    def at_precision(self, precision: str) -> "Posterior":
+        """The same target in another precision."""
+        return Posterior(self.problem, precision, self.device.type, self._implementation)
 
     @property
     def posterior(self) -> "Posterior":
@@ -76,16 +97,28 @@ class Posterior:
             self._networks[inputs, chains] = BatchedNetwork(self.rows(inputs), widths, self._activation, chains)
         return self._networks[inputs, chains]
 
-    def _in_blocks(self, inputs: str, chains: int) -> BlockedNetwork:
-        if (inputs, chains) not in self._blocked:
-            rows, widths = self.rows(inputs), self.problem.network.widths
-            size = BLOCK_BYTES * torch.get_num_threads() if self.device.type == "cpu" else None
-            self._blocked[inputs, chains] = BlockedNetwork(rows, widths, self._activation, chains, size)
-        return self._blocked[inputs, chains]
+    def _latent_network(self, inputs: str, chains: int) -> dispatch.Network:
+        if (inputs, chains) not in self._latents:
+            widths = self.problem.network.widths
+            self._latents[inputs, chains] = dispatch.network_of(self.rows(inputs), widths, self._activation, chains)
+        return self._latents[inputs, chains]
+
+    def _force(self, chains: int) -> dispatch.Force:
+        if self.exact_force:
+            return self._latent_network("train", chains)
+        if chains not in self._forces:
+            network, rows = self.problem.network, self.rows("train")
+            named = network.activation.name, chains
+            self._forces[chains] = (
+                dispatch.emulated_force_of(self.precision, rows, network.widths, *named)
+                if self._implementation == "emulated"
+                else dispatch.force_of(self.precision, rows, network.widths, self._activation, *named)
+            )
+        return self._forces[chains]
 
     def latent(self, position: Position, inputs: str = "train") -> Tensor:
         """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
-        return self._in_blocks(inputs, position.layout.chains).forward(position.blocks)
+        return self._latent_network(inputs, position.layout.chains).forward(position.flat)
 
     def _energy(self, residual: Tensor, position: Position) -> Tensor:
         misfit = residual.double().square().sum(-1) / (2 * self.problem.channel.noise_variance)
@@ -100,15 +133,14 @@ class Posterior:
         return self._gradient(position, out)[1]
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
-        """Both, from one forward pass."""
+        """Both, from one forward pass where the force is exact."""
         residual, gradient = self._gradient(position, out)
-        return self._energy(residual, position), gradient
+        return self._energy(residual, position) if self.exact_force else self.energy(position), gradient
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
-        network, noise = self._in_blocks("train", position.layout.chains), self.problem.channel.noise_variance
+        force, noise = self._force(position.layout.chains), self.problem.channel.noise_variance
         gradient = position.empty_like() if out is None else out
-        residual = network.misfit_gradient(position.blocks, self._labels, noise, position.blocks, gradient.blocks)
-        return residual, gradient
+        return force.misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
 
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """Chains at the teacher ("teacher") or at independent prior draws ("prior").

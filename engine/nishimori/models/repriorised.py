@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nishimori.models.collapsed import require_gaussian_readout
+from nishimori.models.device import resolve_precision
 from nishimori.models.layout import Layout, Position
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
@@ -41,6 +42,7 @@ class RepriorisedPosterior:
     ) -> None:
         require_gaussian_readout(problem)
         self.problem, self.log_likelihood = problem, log_likelihood
+        resolve_precision(precision)
         self.posterior = Posterior(problem, precision, device)
         """Forward passes of the network; its own energy is the surrogate's, not this one."""
         self.dtype, self.device, self.instances = self.posterior.dtype, self.posterior.device, problem.instances

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nishimori_kernels.energy.activations import ActivationKernel
 from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
+from nishimori_kernels.energy.weights import Split
 
 BLOCK_BYTES = 1024 * 1024
 """Activations of a block, a thread: about a second-level cache. Half of it or twice as much costs up to a tenth."""
@@ -26,9 +27,10 @@ class Block:
 
 
 class BlockedNetwork:
-    """Latent outputs, and gradients of a squared misfit, of `chains` networks an instance.
+    """Latent outputs, and gradients of a squared misfit, of `chains` networks an instance, wherever torch runs.
 
-    Arguments and weights as in `BatchedNetwork`. `block_bytes` of activations make a block (None: no blocks).
+    Arguments as in `BatchedNetwork`; weights and gradients are flat (see `weights.py`). `block_bytes` of activations
+    make a block (None: no blocks).
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class BlockedNetwork:
         chains: int,
         block_bytes: int | None = None,
     ) -> None:
-        instances, samples, _ = inputs.shape
+        instances, samples, input_dim = inputs.shape
+        self._split = Split(instances, chains, (input_dim, *widths))
         self.output = inputs.new_empty(instances, chains, samples)
         self._residual = torch.empty_like(self.output)
         one_chain = Buffers.bytes_of(inputs, widths, kernel)
@@ -51,35 +54,30 @@ class BlockedNetwork:
                 own,
                 BatchedNetwork(inputs[part], widths, kernel, own.stop - own.start, self.output[part, own], shared),
             )
-            for part, own in _blocks(instances, chains, largest)
+            for part, own in blocks_of(instances, chains, largest)
         ]
 
-    def forward(self, weights: Sequence[Tensor]) -> Tensor:
+    def forward(self, weights: Tensor) -> Tensor:
         """F, [instances, chains, samples]: a buffer, valid until the next call."""
+        parts = self._split(weights)
         for block in self.blocks:
-            block.network.forward(block.of(weights))
+            block.network.forward(block.of(parts))
         return self.output
 
-    def misfit_gradient(
-        self,
-        weights: Sequence[Tensor],
-        labels: Tensor,
-        noise_variance: float,
-        addend: Sequence[Tensor],
-        out: Sequence[Tensor],
-    ) -> Tensor:
-        """out = addend + d/dw sum_mu (F(x_mu) - y_mu)^2 / (2 noise_variance); returns F - y, a buffer like `forward`'s.
+    def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
+        """out = w + d/dw sum_mu (F(x_mu) - y_mu)^2 / (2 noise_variance); returns F - y, a buffer like `forward`'s.
 
-        `labels` y are [instances, 1, samples]; `addend` and `out` are shaped like `weights` and may not overlap.
+        `labels` y are [instances, 1, samples]; `out`, flat like the weights, may not overlap them.
         """
+        parts, gradients = self._split(weights), self._split(out)
         for block in self.blocks:
-            own, residual = block.of(weights), self._residual[block.instances, block.chains]
+            own, residual = block.of(parts), self._residual[block.instances, block.chains]
             torch.sub(block.network.forward(own), labels[block.instances], out=residual)
-            block.network.pull_back(own, residual / noise_variance, block.of(addend), block.of(out))
+            block.network.pull_back(own, residual / noise_variance, own, block.of(gradients))
         return self._residual
 
 
-def _blocks(instances: int, chains: int, largest: int) -> Iterator[tuple[slice, slice]]:
+def blocks_of(instances: int, chains: int, largest: int) -> Iterator[tuple[slice, slice]]:
     """Whole instances, or chains of one, at most `largest` chains a block, and as even as can be."""
     if chains <= largest:
         for part in _even(instances, largest // chains):

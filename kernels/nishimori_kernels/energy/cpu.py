@@ -14,7 +14,7 @@ from nishimori_kernels.energy.elementary import STRAIGHT, erf, erf_derivative, t
 
 IDENTITY, TANH, ERF, RELU = range(4)
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_SUMS = {**STRAIGHT, "fastmath": {"contract", "reassoc"}}
+SUMS = {**STRAIGHT, "fastmath": {"contract", "reassoc"}}
 """Sums may be taken in another order, the same at every call."""
 
 
@@ -97,37 +97,41 @@ def _refuse(tensor: Tensor) -> np.ndarray:
 
 
 @njit(**STRAIGHT)
-def _activate(kind, u, hidden):
-    """hidden = base(u); `u` is looked at for ERF alone, else it is `hidden`."""
+def activate(kind, scale, u, hidden):
+    """u *= scale, hidden = base(u); for ERF alone there is a `u`, else it is `hidden`."""
     if kind == TANH:
         for j in range(hidden.size):
-            hidden[j] = tanh(hidden[j])
+            hidden[j] = tanh(scale * hidden[j])
     elif kind == ERF:
         for j in range(hidden.size):
+            u[j] *= scale
             hidden[j] = erf(u[j])
     elif kind == RELU:
         for j in range(hidden.size):
-            hidden[j] = _ZERO if hidden[j] < _ZERO else hidden[j]
+            hidden[j] = _ZERO if hidden[j] < _ZERO else scale * hidden[j]
+    elif scale != _ONE:
+        for j in range(hidden.size):
+            hidden[j] *= scale
 
 
 @njit(**STRAIGHT)
-def _slope(kind, u, hidden, slope):
-    """slope = base'(u)."""
+def slope(kind, u, hidden, out):
+    """out = base'(u)."""
     if kind == TANH:
         for j in range(hidden.size):
-            slope[j] = _ONE - hidden[j] * hidden[j]
+            out[j] = _ONE - hidden[j] * hidden[j]
     elif kind == ERF:
         for j in range(hidden.size):
-            slope[j] = erf_derivative(u[j])
+            out[j] = erf_derivative(u[j])
     elif kind == RELU:
         for j in range(hidden.size):
-            slope[j] = _ONE if hidden[j] > _ZERO else _ZERO * hidden[j]
+            out[j] = _ONE if hidden[j] > _ZERO else _ZERO * hidden[j]
     else:
-        slope[:] = _ONE
+        out[:] = _ONE
 
 
-@njit(**_SUMS)
-def _dot(a, b):
+@njit(**SUMS)
+def dot(a, b):
     total = _ZERO
     for j in range(a.size):
         total += a[j] * b[j]
@@ -138,18 +142,18 @@ def _dot(a, b):
 def _apply(kind, u, hidden):
     for chain in prange(len(u)):
         for unit in range(u.shape[1]):
-            _activate(kind, u[chain, unit], hidden[chain, unit])
+            activate(kind, _ONE, u[chain, unit], hidden[chain, unit])
 
 
 @njit(parallel=True, **STRAIGHT)
 def _multiply_derivative(kind, delta, u, hidden):
     for chain in prange(len(u)):
-        slope = np.empty(u.shape[2], np.float32)
+        row_slope = np.empty(u.shape[2], np.float32)
         for unit in range(u.shape[1]):
-            _slope(kind, u[chain, unit], hidden[chain, unit], slope)
+            slope(kind, u[chain, unit], hidden[chain, unit], row_slope)
             row = delta[chain, unit]
             for j in range(row.size):
-                row[j] *= slope[j]
+                row[j] *= row_slope[j]
 
 
 @njit(parallel=True, **STRAIGHT)
@@ -159,7 +163,7 @@ def _read_out(kind, scale, u, hidden, readout, output):
         total[:] = _ZERO
         for unit in range(u.shape[1]):
             row, weight = hidden[chain, unit], scale * readout[chain, unit]
-            _activate(kind, u[chain, unit], row)
+            activate(kind, _ONE, u[chain, unit], row)
             for j in range(row.size):
                 total[j] += weight * row[j]
 
@@ -167,12 +171,12 @@ def _read_out(kind, scale, u, hidden, readout, output):
 @njit(parallel=True, **STRAIGHT)
 def _pull_back_read_out(kind, scale, gradient, readout, u, hidden, delta, addend, out, weighed):
     for chain in prange(len(u)):
-        slope = np.empty(u.shape[2], np.float32)
+        row_slope = np.empty(u.shape[2], np.float32)
         for unit in range(u.shape[1]):
             row = hidden[chain, unit]
             if weighed:
-                out[chain, unit] = addend[chain, unit] + scale * _dot(gradient[chain], row)
-            _slope(kind, u[chain, unit], row, slope)
+                out[chain, unit] = addend[chain, unit] + scale * dot(gradient[chain], row)
+            slope(kind, u[chain, unit], row, row_slope)
             factor, own, target = scale * readout[chain, unit], gradient[chain], delta[chain, unit]
             for j in range(own.size):
-                target[j] = factor * own[j] * slope[j]
+                target[j] = factor * own[j] * row_slope[j]

@@ -1,12 +1,35 @@
-"""Which implementation of an activation runs: the compiled one for float32 on the CPU, else torch."""
+"""Which implementation runs, by device and number format: of an activation, of a network, and of a force with a
+precision of its own. What is asked for and is not there is refused."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel
+from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
 
-Implementation = Literal["auto", "numba", "torch"]
+Implementation = Literal["auto", "numba", "torch", "emulated"]
+IMPLEMENTATIONS = ("auto", "numba", "torch", "emulated")
+FORCES = ("bf16", "fp16", "tf32", "bf16x3")
+"""Precisions of a force's products alone, for float32 weights."""
+_LEAST_SHARE = 0.8
+"""Of the threads' time that must be work where each takes whole chains."""
+
+
+class Network(Protocol):
+    """Latent outputs, and gradients of a squared misfit; see `BlockedNetwork`."""
+
+    def forward(self, weights: Tensor) -> Tensor: ...
+
+    def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor: ...
+
+
+class Force(Protocol):
+    """The second of these alone."""
+
+    def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor: ...
 
 
 def activation_kernel(
@@ -16,8 +39,8 @@ def activation_kernel(
 
     Raises ValueError for "numba" where there is none, and for an implementation that is not known.
     """
-    if implementation not in ("auto", "numba", "torch"):
-        raise ValueError(f"implementation {implementation!r} is not known; use auto, numba or torch")
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"implementation {implementation!r} is not known; use one of {', '.join(IMPLEMENTATIONS)}")
     compiled = _compiled(name, device, dtype) if implementation != "torch" else None
     if compiled is None and implementation == "numba":
         raise ValueError(f"activation {name!r} has no numba kernel for {dtype} on {device.type}; use torch")
@@ -30,3 +53,59 @@ def _compiled(name: str, device: torch.device, dtype: torch.dtype) -> Activation
     from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
 
     return COMPILED_ACTIVATIONS.get(name)
+
+
+def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> Network:
+    """Chain by chain where the activation is compiled and the chains keep all threads at work, else in blocks."""
+    if is_compiled(kernel) and _share(len(inputs) * chains) >= _LEAST_SHARE:
+        from nishimori_kernels.energy.chainwise import ChainwiseNetwork
+
+        return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
+    size = BLOCK_BYTES * torch.get_num_threads() if inputs.device.type == "cpu" else None
+    return BlockedNetwork(inputs, widths, kernel, chains, size)
+
+
+def is_compiled(kernel: ActivationKernel) -> bool:
+    return kernel.in_place
+
+
+def _share(rows: int) -> float:
+    """Of the threads' time, what is work when they take `rows` chains in turns."""
+    threads = torch.get_num_threads()
+    return rows / (threads * -(-rows // threads))
+
+
+def available_forces(kernel: ActivationKernel, device: torch.device) -> tuple[str, ...]:
+    """The precisions of `FORCES` that this device has instructions for, with this activation."""
+    cpu = device.type == "cpu" and is_compiled(kernel)
+    return ("bf16",) if cpu and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) else ()
+
+
+def require_force(precision: str, kernel: ActivationKernel, device: torch.device, name: str) -> None:
+    """ValueError, with a sentence, where a force of this precision does not run."""
+    available = available_forces(kernel, device)
+    if precision not in available:
+        others = f"of {', '.join(FORCES)} {', '.join(available) or 'none'} runs"
+        raise ValueError(
+            f"precision {precision!r} cannot be had for activation {name!r} on this {device.type}: {others} there; use "
+            'fp32, or implementation "emulated" to see what the rounding does'
+        )
+
+
+def force_of(
+    precision: str, inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, name: str, chains: int
+) -> Force:
+    """The force of `require_force`."""
+    require_force(precision, kernel, inputs.device, name)
+    from nishimori_kernels.energy.bfloat16 import Bfloat16Network
+
+    return Bfloat16Network(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
+
+
+def emulated_force_of(precision: str, inputs: Tensor, widths: Sequence[int], name: str, chains: int) -> Force:
+    """A force with the rounding of `precision`, anywhere; ValueError for an activation of one's own."""
+    from nishimori_kernels.energy.emulated import EmulatedNetwork
+
+    if name not in TORCH_ACTIVATIONS:
+        raise ValueError(f"activation {name!r} is your own: a force is emulated for named activations alone")
+    return EmulatedNetwork(inputs, widths, name, chains, precision)
