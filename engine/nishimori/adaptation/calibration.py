@@ -62,13 +62,26 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class PrecisionChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A precision of the force that was tried: what it loses of the mean acceptance probability against single
+    precision, with its standard error, and seconds a gradient of all chains."""
+
+    precision: str
+    loss_of_acceptance: float
+    standard_error: float
+    seconds_per_gradient: float
+    chosen: bool
+    reason: str
+
+
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What calibration chose, and what it saw: all a chain needs besides its own random numbers.
 
     `step_size` is per instance, in the order of `instances`; `num_steps` is one integer; `acceptance` (mean over
     instances) and `efficiency` are by number of steps 1, 2, ... where the number of steps was chosen by efficiency;
     `layer_scales` multiply the step size block by block where they were asked for; `alarms` are sentences about what
-    looked wrong; `choices` what was considered where target and integrator were chosen too, the chosen one marked.
+    looked wrong; `choices` what was considered where target and integrator were chosen too, the chosen one marked, and
+    `precisions` likewise where the precision of the force was.
     """
 
     instances: tuple[int, ...]
@@ -79,11 +92,17 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     layer_scales: tuple[float, ...] = ()
     alarms: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    precisions: tuple[PrecisionChoice, ...] = ()
 
     @property
     def chosen(self) -> Choice | None:
         """The target and integrator that calibration chose, where the choice was left to it."""
         return next((choice for choice in self.choices if choice.chosen), None)
+
+    @property
+    def precision(self) -> str | None:
+        """The precision of the force that was measured to be the best, where the choice was left to calibration."""
+        return next((choice.precision for choice in self.precisions if choice.chosen), None)
 
     @property
     def path_length(self) -> float:

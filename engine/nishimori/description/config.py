@@ -79,14 +79,15 @@ class SamplerSection(_Section, frozen=True, kw_only=True):
 
 class RunSection(_Section, frozen=True, kw_only=True):
     """`warmup` transitions, then `draws` kept ones, `thin` transitions apart; `keep = "position"` also keeps every
-    drawn position, which prediction at new inputs needs."""
+    drawn position, which prediction at new inputs needs. `precision` "fp32" or "fp64" is that of everything but sums;
+    the others are precisions of the force alone, "auto" the fastest of those that loses little acceptance."""
 
     warmup: NonNegative = 50
     draws: Count = 200
     thin: Count = 1
     seed: NonNegative = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "fp64"] = "fp32"
+    precision: Literal["fp32", "fp64", "bf16", "fp16", "tf32", "bf16x3", "auto"] = "fp32"
     keep: Literal["observables", "position"] = "observables"
 
 

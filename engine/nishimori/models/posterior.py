@@ -18,10 +18,10 @@ class Posterior:
     `precision` "fp32" or "fp64" is that of positions, forces and products; energies are summed in float64. "bf16",
     "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
     energies are as with "fp32", so that a Metropolis test keeps the law exact, and what a coarse force costs is
-    acceptance. "auto" is "fp32" until `sample` has measured which of them is worth it. `device` is "auto" (CUDA if there
-    is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent where the
-    readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch", or "auto", the first
-    where there is one; "emulated" rounds a force as its precision says where there is no hardware for it, slowly.
+    acceptance. "auto" is "fp32" until `sample` has measured which of them is worth it. `device` is "auto" (CUDA if
+    there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent where
+    the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch", or "auto", the
+    first where there is one; "emulated" rounds a force as its precision says, slowly, where no hardware does.
     Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
 
     Raises ValueError for an unknown precision, device or implementation, for an activation that cannot run there, and

@@ -4,12 +4,16 @@ class."""
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from nishimori.adaptation.calibration import CalibrationRecord, Choice
 from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import sample_count
+from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.device import resolve_device
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.samplers.base import Sampler
@@ -20,6 +24,8 @@ from nishimori.samplers.mclmc import MCLMC
 from nishimori.samplers.pcn import PCN
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import NamedTarget
+from nishimori.sampling.precision import as_calibrated, uses_force_exactly
+from nishimori_kernels.energy.dispatch import FORCES, require_force
 
 
 def problem_of(config: Config, point: str) -> Problem:
@@ -39,21 +45,48 @@ def problem_of(config: Config, point: str) -> Problem:
 def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NamedTarget:
     """The target the config names, or that calibration chose."""
     chosen = record.chosen if record else None
-    return target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem)
+    target = target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem)
+    return as_calibrated(target, record) if record else target
 
 
 def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
-    """ "plain" or "collapsed", on the config's device in its precision.
+    """ "plain" or "collapsed", on the config's device in its precision; "auto" is single precision where no force can
+    have another.
 
-    Raises BadInput where the readout cannot be integrated out.
+    Raises BadInput where the readout cannot be integrated out, or the force is not to be had in that precision.
     """
     precision, device = config.run.precision, config.run.device
     try:
         if name == "collapsed":
-            return CollapsedPosterior(problem, precision, device, readouts=config.sampler.readouts or 1)
+            exact = "fp32" if precision == "auto" else precision
+            return CollapsedPosterior(problem, exact, device, readouts=config.sampler.readouts or 1)
         return Posterior(problem, precision, device)
     except ValueError as refusal:
-        raise BadInput(f'sampler.target = "{name}": {refusal}') from None
+        raise BadInput(f'sampler.target = "{name}", run.precision = "{precision}": {refusal}') from None
+
+
+def wished_target(config: Config) -> str | None:
+    """The target that is asked for; a force with a precision of its own is the plain one's."""
+    return "plain" if config.run.precision in FORCES else config.sampler.target
+
+
+def require_precision(config: Config) -> None:
+    """Raises BadInput for a precision of the force that the device, target or sampler has not."""
+    precision, section = config.run.precision, config.sampler
+    if precision not in FORCES:
+        return
+    activation, device = network_of(config).activation, resolve_device(config.run.device)
+    try:
+        require_force(precision, activation_kernel(activation, device, torch.float32), device, activation.name)
+    except ValueError as refusal:
+        raise BadInput(f"run.precision: {refusal}") from None
+    if section.target == "collapsed":
+        raise BadInput(f'run.precision = "{precision}" needs sampler.target = "plain"; use that, or "fp32"')
+    if section.kind != "auto" and not uses_force_exactly(sampler_of(config)):
+        raise BadInput(
+            f'run.precision = "{precision}" needs gradients and a Metropolis test, which sampler.kind = '
+            f'"{section.kind}" has not as it is set; use "fp32"'
+        )
 
 
 def sampler_of(config: Config, record: CalibrationRecord | None = None) -> Sampler:

@@ -1,6 +1,7 @@
 """`sample`: calibrate, warm up, measure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -24,6 +25,7 @@ from nishimori.samplers.base import Kernel, Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
+from nishimori.sampling.precision import as_calibrated, require_exact_test, with_precision
 from nishimori.sampling.run import Run
 
 CALIBRATION_CHAINS = 4
@@ -96,8 +98,12 @@ def sample(
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
     rate of the verdict is shared among (default: those of this run).
 
-    Raises ValueError for an unknown start, a count that is too small, an observable of the wrong shape, a density that
-    is not finite at a start, or a calibration without these instances or against what `sampler` fixes.
+    A `Posterior` of precision "auto" is sampled in the one that `calibration` chose, by what acceptance it loses and
+    what time it saves on this problem.
+
+    Raises ValueError for an unknown start, a coarse force without a Metropolis test, a count that is too small, an
+    observable of the wrong shape, a density that is not finite at a start, or a calibration without these instances or
+    against what `sampler` fixes.
     """
     report = progress or reporter("nishimori")
     if isinstance(target, Problem):
@@ -107,7 +113,9 @@ def sample(
     if keep not in ("observables", "position"):
         raise ValueError(f'keep must be "observables" or "position", got {keep!r}')
     position = initial_position(target, plan, seed, point)
-    chosen = calibration or calibration_of(target, sampler, seed, point, report)
+    require_exact_test(target, sampler)
+    chosen = calibration or _calibrated(target, sampler, seed, point, report, len(plan.chains))
+    target = as_calibrated(target, chosen)
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
     kernel = _kernel(target, sampler, chosen, randomness, warmup)
@@ -127,6 +135,15 @@ def sample(
         report("sampling", transition.step + 1, schedule.transitions, acceptance)
     analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
     return Run(target, plan, chosen, record, predictions, state, analysis)
+
+
+def _calibrated(
+    target: Target, sampler: Sampler, seed: int, point: str, report: Progress, chains: int
+) -> CalibrationRecord:
+    """With the precision of the force, where that is left open."""
+    record = calibration_of(target, sampler, seed, point, report)
+    told = partial(report, "precision")
+    return with_precision(target, sampler, record, seed, point, chains, CALIBRATION_CHAINS, told)
 
 
 def _kernel(target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int) -> Kernel:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -59,9 +60,9 @@ class MatchedTeacher:
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
     def require_runnable(self, config: Config) -> None:
-        """Raises BadInput for a sampler that cannot be built, and a device that is not there."""
+        """Raises BadInput for a sampler that cannot be built, and a device or precision that is not there."""
         from nishimori.models.device import resolve_device
-        from nishimori.sampling.build import sampler_of
+        from nishimori.sampling.build import require_precision, sampler_of
 
         try:
             resolve_device(config.run.device)
@@ -69,6 +70,7 @@ class MatchedTeacher:
             raise BadInput(str(refusal)) from None
         if config.sampler.kind != "auto":
             sampler_of(config)
+        require_precision(config)
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]:
         """Sample a point, publish its files and return its summary."""
@@ -113,6 +115,7 @@ class MatchedTeacher:
                 "path_length": run.calibration.path_length,
                 "realised_path_length": run.realised_path_length,
                 "choices": [msgspec.structs.asdict(choice) for choice in run.calibration.choices],
+                "precisions": [msgspec.structs.asdict(choice) for choice in run.calibration.precisions],
             },
         }
 
@@ -154,28 +157,36 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
 
 
 def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "CalibrationRecord":
-    """By the sampler the config names; with "auto", target and integrator are chosen first."""
+    """By the sampler the config names; with "auto", target and integrator are chosen first, and the precision of the
+    force last."""
     from nishimori.sampling import calibration_of
     from nishimori.sampling.auto import candidates_for, choose
-    from nishimori.sampling.build import hmc_named, sampler_of, target_named, target_of
+    from nishimori.sampling.build import hmc_named, sampler_of, target_named, wished_target
+    from nishimori.sampling.precision import with_precision
 
-    section, point = config.sampler, identity(config)
+    section, point, seed = config.sampler, identity(config), config.run.seed
+    chains = section.chains * (2 if section.start == "both" else 1)
 
     def calibrate(target: "NamedTarget", sampler: "Sampler", phase: str) -> "CalibrationRecord":
-        chains, seed = section.calibration_chains, config.run.seed
-        return calibration_of(
-            target, sampler, seed, point, writer.progress, chains, phase=phase, weights_too=section.kind == "auto"
-        )
+        own, judged = section.calibration_chains, section.kind == "auto"
+        return calibration_of(target, sampler, seed, point, writer.progress, own, phase=phase, weights_too=judged)
 
-    if section.kind != "auto":
-        return calibrate(target_of(config, problem), sampler_of(config), "calibration")
-    return choose(
-        problem,
-        candidates_for(problem, section.target, section.integrator),
-        lambda name, part: target_named(config, name, part),
-        lambda integrator: hmc_named(config, integrator),
-        section.chains * (2 if section.start == "both" else 1),
-        calibrate,
+    if section.kind == "auto":
+        record = choose(
+            problem,
+            candidates_for(problem, wished_target(config), section.integrator),
+            lambda name, part: target_named(config, name, part),
+            lambda integrator: hmc_named(config, integrator),
+            chains,
+            calibrate,
+        )
+        target = target_named(config, record.chosen.target if record.chosen else "plain", problem)
+    else:
+        target = target_named(config, section.target or "plain", problem)
+        record = calibrate(target, sampler_of(config), "calibration")
+    told = partial(writer.progress, "precision")
+    return with_precision(
+        target, sampler_of(config, record), record, seed, point, chains, section.calibration_chains, told
     )
 
 
