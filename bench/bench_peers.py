@@ -1,239 +1,167 @@
-"""Against BlackJAX and NumPyro on the same posterior, data and start points, in one run; one process works at a time.
+"""Against BlackJAX, NumPyro, Pyro and posteriors on the same posterior, data and start points, in one run; one process
+works at a time.
 
-`trajectories`: HMC transitions of ten leapfrog steps with the same step size, ours and BlackJAX's, by turns; the figure
-is gradients a second of all chains. `sampling`: effective samples a second of function_overlap and of the log
-likelihood, each with its own calibration, which is not counted (its time is a row of its own). First the peers' log
-densities must be ours, and afterwards their means. `bench/peers/setup` makes the environments.
+`trajectories`: transitions of ten gradients with the same step size, ours and theirs, by turns; the figure is gradients
+a second of all chains. `sampling`: effective samples a second of function_overlap and of the log likelihood, each with
+its own calibration, which is not counted (its time is a row of its own). First the peers' log densities must be ours,
+and afterwards their means: a sampler with a Metropolis test that fails withholds all numbers of the case, one without
+its own. `bench/peers/setup` makes the environments.
 """
 
-import json
-import os
-import subprocess
+import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from common import Row, append, parser_of, row_of
+from common import Row, append, parser_of, print_rows, row_of
+from own_samplers import SAMPLERS, Seen, all_observed, disagreements, report, sampling_rows
+from peer_cases import LARGE_SAMPLING, SAMPLING, TRAJECTORIES, Case, chosen
+from peer_process import NAMES, Peer, TooLong, peers_of
 
 import nishimori as nm
-from nishimori.measurement.convergence import convergence
 from nishimori.models.randomness import Randomness
-from nishimori.sampling import calibration_of
 
-PEERS = Path(__file__).with_name("peers")
-POINTS, LARGEST_DIFFERENCE, LARGEST_Z = 20, 1e-5, 3.0
-NUM_STEPS, TURNS = 10, 7
-OBSERVABLES = ("function_overlap", "log_likelihood")
-
-
-@dataclass(frozen=True)
-class Case:
-    dim: int
-    samples: int
-    depth: int
-    noise_variance: float
-    chains: int
-
-    def __str__(self) -> str:
-        sizes = f"input_dim={self.dim} width={self.dim} depth={self.depth} samples={self.samples}"
-        return f"{sizes} noise_variance={self.noise_variance} chains={self.chains}"
-
-    def problem(self) -> nm.Problem:
-        network = nm.Network(self.dim, (self.dim,) * self.depth, "tanh")
-        return nm.matched_teacher(network, nm.GaussianChannel(self.noise_variance), self.samples, test_samples=200)
+LARGEST_Z = 3.0
+NUM_STEPS, TURNS, COUNT = 10, 7, 3
+UNADJUSTED = "(unadjusted)"
+Named = tuple[str, str]
+"""Provider and precision."""
 
 
-TRAJECTORIES = (
-    Case(100, 200, 1, 0.1, 64),
-    Case(100, 200, 3, 0.1, 64),
-    Case(400, 800, 1, 0.1, 8),
-    Case(400, 800, 3, 0.1, 8),
-)
-SAMPLING = tuple(Case(100, 200, depth, noise, 8) for depth in (1, 3) for noise in (0.1, 0.01))
-
-
-class Peer:
-    """A worker process in the environment of `name`."""
-
-    def __init__(self, name: str, problem: Path) -> None:
-        python = PEERS / f".venv-{name}" / "bin" / "python"
-        if not python.exists():
-            raise SystemExit(f"{python} is not there: run bench/peers/setup first")
-        self._process = subprocess.Popen(
-            [python, PEERS / "worker.py", name, problem], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.version = self._answer()["version"]
-
-    def order(self, kind: str, **details: Any) -> dict[str, Any]:
-        assert self._process.stdin
-        print(json.dumps({"order": kind, **details}), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("a peer's process ended; what it said is above")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-@contextmanager
-def peers_of(target: nm.Posterior, start: np.ndarray, names: Sequence[str]) -> Iterator[dict[str, Peer]]:
-    """Workers on the problem of `target` whose chains begin at `start` [chains, num_parameters].
-
-    First their log densities at prior draws must differ like ours.
-    """
-    problem, channel = target.problem, target.problem.channel
-    teacher, points = problem.known_teacher(), target.initial_position(POINTS, "prior", 1)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        path = Path(folder) / "problem.npz"
-        np.savez(
-            path,
-            inputs=problem.inputs[0],
-            labels=problem.labels[0],
-            test_inputs=teacher.test_inputs[0],
-            test_latent=teacher.test_latent[0],
-            widths=problem.network.widths,
-            noise_variance=channel.noise_variance,
-            activation=problem.network.activation.name,
-            start=start,
-            points=points.to_edge()[0],
-        )
-        workers = {name: Peer(name, path) for name in names}
-        for worker in workers.values():
-            stack.callback(worker.close)
-        ours = -target.energy(points).numpy()[0]
-        for name, worker in workers.items():
-            theirs = np.array(worker.order("log_density")["values"])
-            apart = np.abs(np.diff(theirs) - np.diff(ours)) / np.abs(ours).max()
-            if apart.max() > LARGEST_DIFFERENCE:
-                raise SystemExit(f"{name}: differences of log densities are {apart.max():.1e} off; nothing is reported")
-        yield workers
-
-
-def bench_trajectories(case: Case) -> list[Row]:
+def bench_trajectories(case: Case, options: argparse.Namespace) -> list[Row]:
     target = nm.Posterior(case.problem(), device="cpu")
-    position, chains = target.initial_position(case.chains, "prior", 0), case.chains
+    start = target.initial_position(case.chains, "prior", 0).to_edge()[0].numpy()
     step_size = 0.1 / case.depth
-    with peers_of(target, position.to_edge()[0].numpy(), ("blackjax",)) as workers:
-        randomness = Randomness.of(1, "", target.instances, range(chains))
-        sizes = torch.full((1, 1), step_size, dtype=torch.float64)
-        kernel = nm.HMC(step_size=step_size, num_steps=NUM_STEPS, jitter=0.0).kernel(
-            target, sizes, NUM_STEPS, randomness
-        )
-        state, count, seconds = kernel.init(position), 3, {}
-        for turn in range(TURNS):
-            started = time.perf_counter()
-            for step in range(count):
-                state, _ = kernel.step(state, turn * count + step)
-            seconds.setdefault("nishimori", []).append(time.perf_counter() - started)
-            answer = workers["blackjax"].order("trajectories", step_size=step_size, num_steps=NUM_STEPS, count=count)
-            seconds.setdefault("blackjax", []).append(answer["seconds"])
-        rows = []
-        for name, spent in seconds.items():
-            rates = chains * count * NUM_STEPS / np.array(spent)
-            low, middle, high = np.quantile(rates, [0.2, 0.5, 0.8])
-            provider = workers[name].version if name in workers else name
-            named = f"{case} num_steps={NUM_STEPS}"
-            rows.append(
-                row_of(
-                    "trajectories", provider, named, "gradients_per_second", "1/s", middle, target.device, (low, high)
-                )
-            )
-    return rows
+    calls: dict[Named, Callable[[], float]] = {}
+    for precision in target.precisions():
+        calls["nishimori", precision] = _own_transitions(target.at_precision(precision), case.chains, step_size)
+    with peers_of(target, start, options.peer, options.time_limit) as workers:
+        for worker in workers.values():
+            if worker.trajectories:
+                calls[worker.provider(worker.trajectories), "fp32"] = _their_transitions(worker, step_size)
+        seconds = _by_turns(calls)
+    gradients = case.chains * COUNT * NUM_STEPS
+    return [_rate_row(case, *named, gradients / np.array(spent)) for named, spent in seconds.items()]
 
 
-def bench_sampling(case: Case, draws: int) -> list[Row]:
+def _own_transitions(target: nm.Posterior, chains: int, step_size: float) -> Callable[[], float]:
+    randomness = Randomness.of(1, "", target.instances, range(chains))
+    sizes = torch.full((1, 1), step_size, dtype=torch.float64)
+    sampler = nm.HMC(step_size=step_size, num_steps=NUM_STEPS, jitter=0.0)
+    kernel = sampler.kernel(target, sizes, NUM_STEPS, randomness)
+    state, step = kernel.init(target.initial_position(chains, "prior", 0)), 0
+
+    def run() -> float:
+        nonlocal state, step
+        started = time.perf_counter()
+        for _ in range(COUNT):
+            state, _ = kernel.step(state, step)
+            step += 1
+        return time.perf_counter() - started
+
+    return run
+
+
+def _their_transitions(worker: Peer, step_size: float) -> Callable[[], float]:
+    order = {"step_size": step_size, "num_steps": NUM_STEPS, "count": COUNT}
+    return lambda: worker.order("trajectories", **order)["seconds"]
+
+
+def _by_turns(calls: dict[Named, Callable[[], float]]) -> dict[Named, list[float]]:
+    """Seconds of TURNS calls after one that does not count; who is too slow is left out."""
+    seconds: dict[Named, list[float]] = {name: [] for name in calls}
+    for turn in range(TURNS + 1):
+        for name in list(seconds):
+            try:
+                spent = calls[name]()
+            except TooLong as sentence:
+                print(f"    {sentence}", flush=True)
+                del seconds[name]
+                continue
+            if turn > 0:
+                seconds[name].append(spent)
+    return seconds
+
+
+def _rate_row(case: Case, name: str, precision: str, rates: np.ndarray) -> Row:
+    low, middle, high = np.quantile(rates, [0.2, 0.5, 0.8])
+    named, device = f"{case} num_steps={NUM_STEPS}", torch.device("cpu")
+    return row_of("trajectories", name, named, "gradients_per_second", "1/s", middle, device, (low, high), precision)
+
+
+def bench_sampling(case: Case, options: argparse.Namespace) -> list[Row]:
     """Chains start at the teacher, for all."""
-    target = nm.Posterior(case.problem(), device="cpu")
+    problem = case.problem()
+    target = nm.Posterior(problem, device="cpu")
     teacher = target.initial_position(case.chains, "teacher", 0).to_edge()[0].numpy()
-    seen, facts = {"nishimori": (result := ours(target, case.chains, draws))[0]}, {"nishimori": result[1]}
-    with peers_of(target, teacher, ("blackjax", "numpyro")) as workers, tempfile.TemporaryDirectory() as folder:
-        for name, worker in workers.items():
-            out = str(Path(folder) / f"{name}.npy")
-            label = worker.version
-            facts[label] = worker.order("sample", warmup=200, draws=draws, out=out)
-            seen[label] = np.load(out, allow_pickle=False)
-    _require_the_same_means(seen)
-    rows = []
-    for name, values in seen.items():
-        fact = facts[name]
-        for observable, traces in zip(OBSERVABLES, values, strict=True):
-            size = convergence(traces[None]).effective_sample_size
-            rows.append(_row(case, name, f"ess_per_second of {observable}", "1/s", size / fact["seconds"]))
-        rows.append(_row(case, name, "gradients_per_draw", "1", fact["gradients"] / values.shape[-1]))
-        rows.append(_row(case, name, "warmup", "s", fact["warmup_seconds"]))
-    return rows
+    seen = all_observed(options.sampler or SAMPLERS, problem, case.chains, options.draws)
+    for peer in options.peer:
+        with peers_of(target, teacher, [peer], options.time_limit) as workers:
+            for worker in workers.values():
+                seen |= _sampled(worker, options)
+    return [row for name in _agreeing(seen) for row in sampling_rows(case, name, seen[name])]
 
 
-def _row(case: Case, name: str, metric: str, unit: str, value: float) -> Row:
-    return row_of("sampling", name, str(case), metric, unit, value, torch.device("cpu"))
+def _sampled(worker: Peer, options: argparse.Namespace) -> dict[str, Seen]:
+    """What the samplers of a peer that were in time have seen."""
+    seen = {}
+    for sampler in worker.samplers:
+        with tempfile.TemporaryDirectory() as folder:
+            out = str(Path(folder) / "seen.npy")
+            try:
+                facts = worker.order("sample", sampler=sampler, warmup=options.warmup, draws=options.draws, out=out)
+            except TooLong as sentence:
+                print(f"    {sentence}", flush=True)
+                continue
+            means = np.load(out, allow_pickle=False)
+        found = Seen(means, np.zeros_like(means), facts["warmup_seconds"], facts["seconds"], facts["gradients"])
+        seen[worker.provider(sampler)] = found
+        report(worker.provider(sampler), found)
+    return seen
 
 
-def ours(target: nm.Posterior, chains: int, draws: int) -> tuple[np.ndarray, dict[str, float]]:
-    """Observables [2, chains, draws] of `nm.HMC()` as it comes, observed as the peers' are."""
-    started = time.perf_counter()
-    record = calibration_of(target, sampler := nm.HMC(), seed=0, progress=lambda *_: None)
-    warmup = time.perf_counter() - started
-    randomness = Randomness.of(2, "", target.instances, range(chains))
-    kernel = sampler.kernel(target, record.step_size_of(target.instances), record.num_steps, randomness)
-    state = kernel.init(target.initial_position(chains, "teacher", 0))
-    test, noise = target.problem.known_teacher().test_latent, target.problem.channel.noise_variance
-    labels, seen, gradients = target.problem.labels, [], 0
-    started = time.perf_counter()
-    for step in range(draws):
-        state, info = kernel.step(state, step)
-        gradients += info.num_steps
-        overlap = (target.latent(state.position, "test")[0].double() * test[0]).mean(-1)
-        misfit = (target.latent(state.position, "train")[0].double() - labels[0]).square().sum(-1)
-        seen.append(torch.stack([overlap, -misfit / (2 * noise)]))
-    seconds = time.perf_counter() - started
-    facts = {"warmup_seconds": warmup, "seconds": seconds, "gradients": gradients}
-    return torch.stack(seen, -1).numpy(), facts
+def _agreeing(seen: dict[str, Seen]) -> list[str]:
+    """Samplers whose means are those of `nm.HMC()`; SystemExit where one should be exact and is not."""
+    far = {name: z for name, z in disagreements(seen).items() if not z <= LARGEST_Z}
+    for name, z in far.items():
+        if UNADJUSTED not in name:
+            raise SystemExit(f"a mean of {name} is {z:.1f} standard errors off; nothing is reported")
+        print(f"    {name}: a mean is {z:.1f} standard errors off; no row is written for it")
+    return [name for name in seen if name not in far]
 
 
-def _require_the_same_means(seen: dict[str, np.ndarray]) -> None:
-    names = list(seen)
-    for place, observable in enumerate(OBSERVABLES):
-        found = {name: convergence(values[place][None]) for name, values in seen.items()}
-        for name in names[1:]:
-            gap = seen[name][place].mean() - seen[names[0]][place].mean()
-            error = np.sqrt(found[name].monte_carlo_variance[0] + found[names[0]].monte_carlo_variance[0])
-            print(f"    {observable}: {name} is {gap / error:+.1f} standard errors from ours")
-            if abs(gap) > LARGEST_Z * error:
-                raise SystemExit(
-                    f"{observable} of {name} is {gap / error:.1f} standard errors off; nothing is reported"
-                )
+BENCHES = {"trajectories": bench_trajectories, "sampling": bench_sampling}
+
+
+def options_of() -> argparse.Namespace:
+    parser = parser_of(__doc__, devices=("cpu",))
+    parser.add_argument("--only", choices=BENCHES)
+    parser.add_argument("--case", default="", metavar="SUBSTRING", help="cases whose name contains this")
+    parser.add_argument("--large", action="store_true", help="sample at input_dim = width = 200 too")
+    parser.add_argument("--peer", action="append", choices=NAMES, help="one of the libraries (default: all)")
+    parser.add_argument("--sampler", action="append", choices=SAMPLERS, help="one of ours, for sampling (default: all)")
+    parser.add_argument("--chains", type=int, help="other than the cases say")
+    parser.add_argument("--draws", type=int, default=200, help="of every sampler and chain (default: %(default)s)")
+    parser.add_argument("--warmup", type=int, default=200, help="transitions of theirs (default: %(default)s)")
+    parser.add_argument("--time-limit", type=float, default=1800.0, help="seconds an order may take a peer")
+    options = parser.parse_args()
+    options.peer = options.peer or list(NAMES)
+    return options
 
 
 def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--only", choices=("trajectories", "sampling"))
-    parser.add_argument("--draws", type=int, default=200)
-    options = parser.parse_args()
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    jobs = [("trajectories", case) for case in TRAJECTORIES] + [("sampling", case) for case in SAMPLING]
-    for kind, case in jobs:
-        if options.only not in (None, kind):
-            continue
-        print(f"\n{kind}: {case}", flush=True)
-        rows = bench_trajectories(case) if kind == "trajectories" else bench_sampling(case, options.draws)
-        for row in rows:
-            print(
-                f"    {row['provider']:>32} {row['metric']:>36} {float(row['value']):10.4g} {row['unit']}", flush=True
-            )
-        if not options.dry_run:
-            append(rows, options.results)
+    options = options_of()
+    cases = {"trajectories": TRAJECTORIES, "sampling": SAMPLING + LARGE_SAMPLING * options.large}
+    for kind in [options.only] if options.only else BENCHES:
+        for case in chosen(cases[kind], options.case, options.chains):
+            print(f"\n{kind}: {case}", flush=True)
+            rows = BENCHES[kind](case, options)
+            print_rows(rows)
+            if not options.dry_run:
+                append(rows, options.results)
 
 
 if __name__ == "__main__":

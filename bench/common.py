@@ -5,15 +5,17 @@ import csv
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 RESULTS = Path(__file__).with_name("results.csv")
 Row = dict[str, str]
+Name = TypeVar("Name", bound=Hashable)
 FIELDS: tuple[str, ...] = (
     "operation",
     "provider",
@@ -33,11 +35,15 @@ FIELDS: tuple[str, ...] = (
 )
 """A row is one number: what `provider` needed for `operation` on `case` (key=value, separated by spaces). Quantiles are
 over repeats within the run; they are empty where there are none, and so is a version that was not recorded."""
+KEY = ("operation", "provider", "case", "metric", "precision")
+"""What is measured again gives the same of these."""
 
 
-def interleaved(providers: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, list]:
+def interleaved(
+    providers: Mapping[Name, Callable[[], object]], repeats: int, device: torch.device
+) -> dict[Name, list[float]]:
     """Seconds of every call, `repeats` a provider after two that do not count, the providers taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in providers}
+    times: dict[Name, list[float]] = {name: [] for name in providers}
     for repeat in range(repeats + 2):
         for name, call in providers.items():
             seconds = timed(call, device)
@@ -73,16 +79,22 @@ def row_of(
 
 
 def timing_rows(
-    operation: str, times: Mapping[str, Sequence[float]], case: str, products: int, device: torch.device
+    operation: str,
+    provider: str,
+    case: str,
+    seconds: Sequence[float],
+    work: int,
+    device: torch.device,
+    precision: str = "fp32",
+    unit: str = "GFLOP/s",
 ) -> list[Row]:
-    """By provider: the median time with its quantiles, and the rate of `products` floating-point operations in it."""
-    rows = []
-    for provider, seconds in times.items():
-        low, middle, high = (1e3 * quantile for quantile in np.quantile(seconds, [0.2, 0.5, 0.8]))
-        rows.append(row_of(operation, provider, case, "time", "ms", middle, device, (low, high)))
-        rate = products / middle / 1e6
-        rows.append(row_of(operation, provider, case, "rate", "GFLOP/s", rate, device))
-    return rows
+    """The median time with its quantiles, and the rate of `work` (floating-point operations or bytes) in it."""
+    low, middle, high = (1e3 * quantile for quantile in np.quantile(seconds, [0.2, 0.5, 0.8]))
+    named = operation, provider, case
+    return [
+        row_of(*named, "time", "ms", middle, device, (low, high), precision),
+        row_of(*named, "rate", unit, work / middle / 1e6, device, None, precision),
+    ]
 
 
 def case_of(dim: int, samples: int, depth: int, chains: int) -> str:
@@ -94,31 +106,20 @@ def operations_of(dim: int, samples: int, depth: int, chains: int) -> int:
     return chains * samples * (4 + 6 * (depth - 1)) * dim**2
 
 
-def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """The options every benchmark has."""
+def parser_of(description: str | None, devices: Sequence[str] = ("auto", "cpu", "cuda")) -> argparse.ArgumentParser:
+    """The options every benchmark has; the first of `devices` is the default."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--device", default=devices[0], choices=devices)
     parser.add_argument("--dry-run", action="store_true", help="print, but append nothing to the results")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file of results (default: %(default)s)")
     return parser
 
 
-def timing_options(description: str | None) -> argparse.Namespace:
-    parser = parser_of(description)
-    parser.add_argument("--repeats", type=int, default=15)
-    return parser.parse_args()
-
-
-def report_times(rows: Sequence[Row], baseline: str, options: argparse.Namespace) -> None:
-    """Print the `timing_rows` of one case, each with the time of `baseline` over its own, and keep them."""
-    times = {row["provider"]: float(row["value"]) for row in rows if row["metric"] == "time"}
-    rates = {row["provider"]: float(row["value"]) for row in rows if row["metric"] == "rate"}
-    print(rows[0]["case"])
-    for provider, milliseconds in times.items():
-        share = times[baseline] / milliseconds
-        print(f"{provider:>24} {milliseconds:9.3f} ms {rates[provider]:7.1f} GFLOP/s {share:.0%}")
-    if not options.dry_run:
-        append(rows, options.results)
+def print_rows(rows: Sequence[Row]) -> None:
+    """A line a number."""
+    for row in rows:
+        named = f"{row['provider']:>54} {row['precision']} {row['metric']:>36}"
+        print(f"{named} {float(row['value']):10.4g} {row['unit']}", flush=True)
 
 
 def append(rows: Sequence[Row], results: Path = RESULTS) -> None:
@@ -133,6 +134,12 @@ def append(rows: Sequence[Row], results: Path = RESULTS) -> None:
 def read(results: Path = RESULTS) -> list[Row]:
     with results.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def latest(rows: Sequence[Row]) -> list[Row]:
+    """Of rows for the same operation, provider, case, metric and precision the last, where it stands."""
+    keyed = {tuple(row[field] for field in KEY): row for row in rows}
+    return [row for row in rows if keyed[tuple(row[field] for field in KEY)] is row]
 
 
 @cache

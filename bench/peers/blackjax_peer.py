@@ -1,4 +1,4 @@
-"""BlackJAX's HMC, chains mapped by jax.vmap, transitions by jax.lax.scan."""
+"""BlackJAX's HMC and MCLMC, chains mapped by jax.vmap, transitions by jax.lax.scan."""
 
 import functools
 import time
@@ -6,23 +6,29 @@ from collections.abc import Callable
 from typing import Any
 
 import blackjax
+import blackjax_mclmc as mclmc
 import jax
 import jax.numpy as jnp
 import numpy as np
-from posterior import Problem, log_density, observables
+from jax_posterior import load, log_densities, log_density, observables
 
-VERSION = blackjax.__version__
+VERSION = f"blackjax {blackjax.__version__}, jax {jax.__version__}"
+SAMPLERS = ("HMC", "MCLMC (unadjusted)")
+TRAJECTORIES = "HMC"
 NUM_STEPS = (8, 16, 32)
 """Lengths of trajectory that are tried, since BlackJAX leaves the choice to its user; the best of them counts."""
 TRIED_DRAWS = 40
 
 
 class Peer:
-    def __init__(self, problem: Problem, start: jax.Array) -> None:
-        self.problem, self.start = problem, start
-        self.density = functools.partial(log_density, problem)
-        self.states = jax.vmap(lambda position: blackjax.hmc.init(position, self.density))(start)
+    def __init__(self, path: str) -> None:
+        self.problem, self.start, self.points = load(path)
+        self.density = functools.partial(log_density, self.problem)
+        self.states = jax.vmap(lambda position: blackjax.hmc.init(position, self.density))(self.start)
         self._compiled: dict[int, Callable[..., Any]] = {}
+
+    def log_density(self) -> dict[str, Any]:
+        return {"values": log_densities(self.problem, self.points)}
 
     def trajectories(self, step_size: float, num_steps: int, count: int) -> dict[str, float]:
         if num_steps not in self._compiled:
@@ -33,7 +39,23 @@ class Peer:
         seconds, (_, (_, acceptance)) = _timed(call)
         return {"seconds": seconds, "acceptance": float(acceptance.mean())}
 
-    def sample(self, warmup: int, draws: int, out: str) -> dict[str, Any]:
+    def sample(self, sampler: str, warmup: int, draws: int, out: str) -> dict[str, Any]:
+        return (self._hmc if sampler == "HMC" else self._mclmc)(warmup, draws, out)
+
+    def _mclmc(self, warmup: int, draws: int, out: str) -> dict[str, Any]:
+        """The library's tuning on the first chain, then all chains."""
+        tune = mclmc.tuning(self.problem, self.start[0], warmup)
+        jax.block_until_ready(tune())
+        warmup_seconds, (_, parameters) = _timed(tune)
+        settings = mclmc.tuned(parameters)
+        run = mclmc.sampling(self.problem, self.start, settings, draws)
+        jax.block_until_ready(run())
+        seconds, seen = _timed(run)
+        np.save(out, np.asarray(seen, np.float64).transpose(2, 1, 0))
+        gradients = draws * settings.steps * mclmc.GRADIENTS_A_STEP
+        return {"warmup_seconds": warmup_seconds, "seconds": seconds, "gradients": gradients}
+
+    def _hmc(self, warmup: int, draws: int, out: str) -> dict[str, Any]:
         """Window adaptation of step size and diagonal metric on the first chain, then all chains."""
         candidates = [self._adapted(num_steps, warmup) for num_steps in NUM_STEPS]
         best = max(candidates, key=lambda candidate: candidate["rate"])

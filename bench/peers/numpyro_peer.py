@@ -7,17 +7,23 @@ from typing import Any
 import jax
 import numpy as np
 import numpyro
+from jax_posterior import load, log_densities, log_density, observables
 from numpyro.infer import MCMC, NUTS
-from posterior import Problem, log_density, observables
 
-VERSION = numpyro.__version__
+VERSION = f"numpyro {numpyro.__version__}, jax {jax.__version__}"
+SAMPLERS = ("NUTS",)
+TRAJECTORIES = None
 
 
 class Peer:
-    def __init__(self, problem: Problem, start: jax.Array) -> None:
-        self.problem, self.start = problem, start
+    def __init__(self, path: str) -> None:
+        self.problem, self.start, self.points = load(path)
 
-    def sample(self, warmup: int, draws: int, out: str) -> dict[str, Any]:
+    def log_density(self) -> dict[str, Any]:
+        return {"values": log_densities(self.problem, self.points)}
+
+    def sample(self, sampler: str, warmup: int, draws: int, out: str) -> dict[str, Any]:
+        del sampler
         kernel = NUTS(potential_fn=lambda position: -log_density(self.problem, position))
         layout = {"num_chains": self.start.shape[0], "chain_method": "vectorized", "progress_bar": False}
         mcmc = MCMC(kernel, num_warmup=warmup, num_samples=draws, **layout)

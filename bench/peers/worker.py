@@ -2,39 +2,30 @@
 
     worker.py PEER PROBLEM.npz
 
-Orders: {"order": "log_density"} of the points; {"order": "trajectories", "step_size", "num_steps", "count"} for
-the seconds of `count` HMC transitions of all chains (blackjax alone); {"order": "sample", "warmup", "draws", "out"} for
-the seconds of warm-up and of sampling, with observables [2, chains, draws] saved to `out`. What has to be compiled is
-compiled before the clock starts.
+It begins by naming its samplers; those in "trajectories" take the second order. Orders: {"order": "log_density"} of the
+points; {"order": "trajectories", "step_size", "num_steps", "count"} for the seconds of `count` transitions of all
+chains, `num_steps` gradients each; {"order": "sample", "sampler", "warmup", "draws", "out"} for the seconds of warm-up
+and of sampling and the gradients of a chain, with observables [2, chains, draws] saved to `out`. What has to be
+compiled is compiled before the clock starts.
+
+A peer is a module PEER_peer with VERSION, SAMPLERS, TRAJECTORIES (a sampler or None) and a class Peer(path) with these
+orders as methods.
 """
 
 import importlib
 import json
 import sys
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from posterior import load, log_density
-
 
 def main() -> None:
     name, path = sys.argv[1:]
-    problem = load(path)
-    with np.load(path, allow_pickle=False) as file:
-        start, points = (jnp.asarray(file[each], jnp.float32) for each in ("start", "points"))
     module = importlib.import_module(f"{name}_peer")
-    peer = module.Peer(problem, start)
-    print(json.dumps({"version": f"{name} {module.VERSION}, jax {jax.__version__}"}), flush=True)
+    peer = module.Peer(path)
+    facts = {"version": module.VERSION, "samplers": module.SAMPLERS, "trajectories": module.TRAJECTORIES}
+    print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        kind = order.pop("order")
-        if kind == "log_density":
-            values = jax.vmap(lambda position: log_density(problem, position))(points)
-            answer = {"values": np.asarray(values, np.float64).tolist()}
-        else:
-            answer = getattr(peer, kind)(**order)
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(getattr(peer, order.pop("order"))(**order)), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,16 @@ class Problem(NamedTuple):
     activation: str
 
 
-def load(path: str) -> Problem:
-    """What bench_peers.py wrote."""
+def load(path: str) -> tuple[Problem, jax.Array, jax.Array]:
+    """The problem, start points [chains, num_parameters] and the points whose log densities are compared."""
     with np.load(path, allow_pickle=False) as file:
         arrays = (jnp.asarray(file[name], jnp.float32) for name in ("inputs", "labels", "test_inputs", "test_latent"))
         widths = [int(width) for width in file["widths"]]
         columns = [int(file["inputs"].shape[1]), *widths]
         shapes = (*zip(widths, columns, strict=False), (columns[-1],))
-        return Problem(*arrays, float(file["noise_variance"]), shapes, str(file["activation"]))
+        problem = Problem(*arrays, float(file["noise_variance"]), shapes, str(file["activation"]))
+        start, points = (jnp.asarray(file[name], jnp.float32) for name in ("start", "points"))
+        return problem, start, points
 
 
 def latent(problem: Problem, position: jax.Array, inputs: jax.Array) -> jax.Array:
@@ -49,6 +51,11 @@ def log_likelihood(problem: Problem, position: jax.Array) -> jax.Array:
 
 def log_density(problem: Problem, position: jax.Array) -> jax.Array:
     return log_likelihood(problem, position) - jnp.sum(position**2) / 2
+
+
+def log_densities(problem: Problem, points: jax.Array) -> list[float]:
+    values = jax.vmap(lambda position: log_density(problem, position))(points)
+    return np.asarray(values, np.float64).tolist()
 
 
 def observables(problem: Problem, position: jax.Array) -> jax.Array:

@@ -1,0 +1,47 @@
+"""What is limited by memory rather than arithmetic, and the machine's own limits of both."""
+
+import torch
+from operation import Call
+from shapes import Bytes, Shape, Square
+from torch import Tensor
+
+from nishimori.models.layout import chain_dot
+from nishimori.models.randomness import Randomness
+from nishimori_kernels.rng.streams import Stream
+
+
+def normals(shape: Shape, device: torch.device) -> Call:
+    position = shape.position(device)
+    randomness = Randomness.of(0, "", range(1), range(shape.chains))
+    return lambda: randomness.fill_normals(position, Stream.MOMENTUM, 0)
+
+
+def torch_normals(shape: Shape, device: torch.device) -> Call:
+    out = torch.empty_like(shape.position(device).flat)
+    return lambda: torch.randn(out.shape, out=out)
+
+
+def our_chain_dot(shape: Shape, device: torch.device) -> Call:
+    first, second = shape.position(device), shape.position(device, seed=1)
+    return lambda: chain_dot(first, second)
+
+
+def torch_chain_dot(shape: Shape, device: torch.device) -> Call:
+    pairs = list(zip(shape.position(device).blocks, shape.position(device, seed=1).blocks, strict=True))
+
+    def run() -> Tensor:
+        return torch.stack([(a.double() * b.double()).flatten(2).sum(-1) for a, b in pairs]).sum(0)
+
+    return run
+
+
+def matrix_product(dtype: torch.dtype, square: Square, device: torch.device) -> Call:
+    first, second = (torch.randn(square.size, square.size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(first)
+    return lambda: torch.mm(first, second, out=out)
+
+
+def copy(block: Bytes, device: torch.device) -> Call:
+    source = torch.zeros(block.count // 4, dtype=torch.float32, device=device)
+    out = torch.zeros_like(source)
+    return lambda: out.copy_(source)

@@ -1,0 +1,74 @@
+"""What a benchmarked operation is: its cases, the providers that compete, and the tests that must pass first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Call = Callable[[], Any]
+"""What is timed."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An implementation of an operation: `make(case, device)` is the call to be timed, everything prepared.
+
+    `values` turns what the call returns into tensors that are comparable between the providers of an operation, None
+    where it computes something else; they may differ from the first provider's by `tolerance` times the largest entry.
+    `ours` is what a comparison of two versions runs. `make` raises ValueError where the device cannot run it.
+    """
+
+    name: str
+    make: Callable[[Any, torch.device], Call]
+    values: Callable[[Any], Sequence[Tensor]] | None = None
+    precision: str = "fp32"
+    ours: bool = False
+    tolerance: float = 1e-3
+
+    @property
+    def label(self) -> str:
+        return self.name if self.precision == "fp32" else f"{self.name} {self.precision}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`work` is what one call has to do on a case: floating-point operations for GFLOP/s, bytes for GB/s. `tests` are
+    pytest paths from the root of the repository, none where nothing of ours runs. Times are printed beside that of
+    `baseline`, the label of a provider."""
+
+    name: str
+    tests: tuple[str | Path, ...]
+    cases: tuple[Any, ...]
+    providers: tuple[Provider, ...]
+    work: Callable[[Any], int]
+    baseline: str
+    unit: str = "GFLOP/s"
+
+
+def disagreement(operation: Operation, case: Any, device: torch.device) -> str:
+    """A sentence about the first provider whose values are not those of the first one, empty where there is none."""
+    expected: Sequence[Tensor] | None = None
+    for provider, call in runnable(operation, case, device).items():
+        if provider.values is None:
+            continue
+        actual = [value.detach().double() for value in provider.values(call())]
+        expected = actual if expected is None else expected
+        for own, other in zip(actual, expected, strict=True):
+            error = float((own - other).abs().max() / other.abs().max())
+            if not error <= provider.tolerance:
+                return f"{operation.name}: {provider.label} is {error:.1e} off on {case}; no number is reported"
+    return ""
+
+
+def runnable(operation: Operation, case: Any, device: torch.device) -> dict[Provider, Call]:
+    """The calls of those providers that run on the device; why another does not is printed."""
+    calls = {}
+    for provider in operation.providers:
+        try:
+            calls[provider] = provider.make(case, device)
+        except ValueError as refusal:
+            print(f"{provider.label} is left out: {refusal}")
+    return calls

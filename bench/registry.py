@@ -1,0 +1,106 @@
+"""Every operation that is timed, as data. Another provider is one line."""
+
+from functools import partial
+
+import memory_providers as memory
+import module_providers as module
+import network_providers as network
+import torch
+from operation import Operation, Provider
+from shapes import GRADIENT_SHAPES, MODULE_SHAPES, Bytes, Square, forward_work, gradient_work, readout_work
+
+OPERATIONS = (
+    Operation(
+        "energy gradient",
+        ("tests/kernels/test_energy.py", "tests/kernels/test_networks.py"),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", partial(network.gradient, "fp32"), lambda found: found.blocks, ours=True),
+            Provider("nishimori", partial(network.gradient, "bf16"), lambda found: found.blocks, "bf16", True, 0.02),
+            Provider("torch autograd", network.autograd_gradient, list),
+            Provider("matrix products alone", network.gradient_products),
+        ),
+        gradient_work,
+        baseline="matrix products alone",
+    ),
+    Operation(
+        "latent",
+        ("tests/kernels/test_energy.py", "tests/kernels/test_networks.py"),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", network.latent, lambda found: [found], ours=True),
+            Provider("torch", network.reference_latent, lambda found: [found]),
+            Provider("matrix products alone", network.forward_products),
+        ),
+        forward_work,
+        baseline="matrix products alone",
+    ),
+    Operation(
+        "readout",
+        ("tests/kernels/test_readout.py", "tests/models/test_collapsed.py"),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", network.collapsed, lambda found: [found[0], *found[1].blocks], ours=True),
+            Provider("torch autograd", network.autograd_collapsed, lambda found: [found[0], *found[1]], "fp64"),
+        ),
+        readout_work,
+        baseline="torch autograd fp64",
+    ),
+    Operation(
+        "module gradient",
+        ("tests/models/test_module.py",),
+        MODULE_SHAPES,
+        (
+            Provider("ModuleTarget", module.module_target, module.values, ours=True),
+            Provider("torch.func by hand", module.by_hand, module.values_by_hand),
+            Provider("Posterior", module.posterior, module.values, ours=True),
+        ),
+        gradient_work,
+        baseline="torch.func by hand",
+    ),
+    Operation(
+        "normals",
+        ("tests/kernels/test_rng.py",),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", memory.normals, ours=True),
+            Provider("torch.randn", memory.torch_normals),
+        ),
+        lambda shape: 4 * shape.parameters,
+        baseline="torch.randn",
+        unit="GB/s",
+    ),
+    Operation(
+        "chain dot",
+        ("tests/kernels/test_energy.py",),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", memory.our_chain_dot, lambda found: [found], "fp64", True, 1e-12),
+            Provider("torch", memory.torch_chain_dot, lambda found: [found], "fp64", tolerance=1e-12),
+        ),
+        lambda shape: 8 * shape.parameters,
+        baseline="torch fp64",
+        unit="GB/s",
+    ),
+    Operation(
+        "matrix product",
+        (),
+        (Square(2048),),
+        (
+            Provider("torch.mm", partial(memory.matrix_product, torch.float32)),
+            Provider("torch.mm", partial(memory.matrix_product, torch.bfloat16), precision="bf16"),
+        ),
+        lambda square: 2 * square.size**3,
+        baseline="torch.mm",
+    ),
+    Operation(
+        "memory copy",
+        (),
+        (Bytes(1 << 29),),
+        (Provider("torch copy", memory.copy),),
+        lambda block: 2 * block.count,
+        baseline="torch copy",
+        unit="GB/s",
+    ),
+)
+REGISTRY = {operation.name: operation for operation in OPERATIONS}
