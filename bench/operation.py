@@ -1,6 +1,6 @@
 """What a benchmarked operation is: its cases, the providers that compete, and the tests that must pass first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,10 @@ class Operation:
     unit: str = "GFLOP/s"
 
 
-def disagreement(operation: Operation, case: Any, device: torch.device) -> str:
-    """A sentence about the first provider whose values are not those of the first one, empty where there is none."""
+def disagreement(operation: Operation, case: Any, calls: Mapping[Provider, Call]) -> str:
+    """A sentence about a provider whose values are not those of the first one, empty where there is none."""
     expected: Sequence[Tensor] | None = None
-    for provider, call in runnable(operation, case, device).items():
+    for provider, call in calls.items():
         if provider.values is None:
             continue
         actual = [value.detach().double() for value in provider.values(call())]

@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from against import ratios, versions_timed
 from common import Row, append, interleaved, parser_of, timing_rows
-from operation import Operation, disagreement, runnable
+from operation import Call, Operation, Provider, disagreement, runnable
 from registry import REGISTRY
 from verify import failure
 
 from nishimori.models.device import resolve_device
 
 
-def timed_rows(operation: Operation, case: object, repeats: int, device: torch.device) -> list[Row]:
-    times = interleaved(runnable(operation, case, device), repeats, device)
+def timed_rows(
+    operation: Operation, case: object, calls: Mapping[Provider, Call], repeats: int, device: torch.device
+) -> list[Row]:
+    times = interleaved(calls, repeats, device)
     rows: list[Row] = []
     for provider, seconds in times.items():
         named, work = (operation.name, provider.name, str(case)), operation.work(case)
@@ -53,8 +55,9 @@ def run(operation: Operation, options: argparse.Namespace) -> str:
         if options.against:
             rows, wrong = versions_timed(operation, case, options.against, options.repeats, device)
         else:
-            wrong = disagreement(operation, case, device)
-            rows = [] if wrong else timed_rows(operation, case, options.repeats, device)
+            calls = runnable(operation, case, device)
+            wrong = disagreement(operation, case, calls)
+            rows = [] if wrong else timed_rows(operation, case, calls, options.repeats, device)
         if wrong:
             return wrong
         report(rows, operation.baseline)

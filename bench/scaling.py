@@ -4,10 +4,11 @@ The machine's own limits are measured in the same run: the rate of a large matri
 `--figure` draws all rows there are.
 """
 
+import argparse
 from pathlib import Path
 
 from common import Row, append, latest, parser_of, read
-from operation import Operation
+from operation import Operation, disagreement, runnable
 from registry import REGISTRY
 from run import timed_rows
 from scaling_figure import draw
@@ -35,6 +36,28 @@ def scaled() -> Operation:
     return Operation(OPERATION, gradient.tests, SHAPES, ours, gradient_work, baseline="nishimori")
 
 
+def measure(options: argparse.Namespace) -> list[Row]:
+    """Printed and kept case by case. Raises SystemExit where tests fail or providers disagree."""
+    operation, device, rows = scaled(), resolve_device(options.device), list[Row]()
+    wrong = failure(operation)
+    if wrong:
+        raise SystemExit(wrong)
+    jobs = [(REGISTRY[name], case) for name in LIMITS for case in REGISTRY[name].cases]
+    jobs += [(operation, shape) for shape in SHAPES if options.case in str(shape)]
+    for job, case in jobs:
+        calls = runnable(job, case, device)
+        wrong = disagreement(job, case, calls)
+        if wrong:
+            raise SystemExit(wrong)
+        repeats = options.repeats * (3 if job.work(case) < LEAST_WORK else 1)
+        own = timed_rows(job, case, calls, repeats, device)
+        _print(own)
+        rows += own
+        if not options.dry_run:
+            append(own, options.results)
+    return rows
+
+
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--case", default="", metavar="SUBSTRING", help="shapes whose name contains this")
@@ -42,20 +65,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw this figure of all results")
     parser.add_argument("--figure-only", action="store_true", help="of the results there are: measure nothing")
     options = parser.parse_args()
-    operation, fresh = scaled(), list[Row]()
-    if not options.figure_only:
-        wrong = failure(operation)
-        if wrong:
-            raise SystemExit(wrong)
-        jobs = [(REGISTRY[name], case) for name in LIMITS for case in REGISTRY[name].cases]
-        jobs += [(operation, shape) for shape in SHAPES if options.case in str(shape)]
-        for job, case in jobs:
-            repeats = options.repeats * (3 if job.work(case) < LEAST_WORK else 1)
-            rows = timed_rows(job, case, repeats, resolve_device(options.device))
-            _print(rows)
-            fresh += rows
-            if not options.dry_run:
-                append(rows, options.results)
+    fresh = [] if options.figure_only else measure(options)
     if options.figure:
         kept = read(options.results) if options.results.exists() else []
         draw(latest([*kept, *fresh]), options.figure)

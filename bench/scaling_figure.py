@@ -33,7 +33,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for axes in (by_size, by_chains):
         axes.set(xscale="log", yscale="log")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=160)
 
 

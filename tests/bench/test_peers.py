@@ -97,6 +97,7 @@ def test_the_figure_of_scaling_draws_lines_and_limits(tmp_path: Path):
     figure = tmp_path / "figure.png"
     scaling_figure.draw(rows, figure)
     assert figure.stat().st_size > 0
+    scaling_figure.draw(rows[:4], figure)  # neither limits nor a second number of chains
 
 
 def test_the_exponent_of_a_power_law():
