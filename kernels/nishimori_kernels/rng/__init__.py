@@ -15,13 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nishimori_kernels.rng.draws import bits, fill_normals, uniforms
+    from nishimori_kernels.rng.draws import bits, fill_normals, uniforms, uniforms_at
     from nishimori_kernels.rng.keys import random_key
     from nishimori_kernels.rng.streams import Stream
 
-__all__ = ["Stream", "bits", "fill_normals", "random_key", "uniforms"]
+__all__ = ["Stream", "bits", "fill_normals", "random_key", "uniforms", "uniforms_at"]
 
-_DRAWS = ("bits", "fill_normals", "uniforms")
+_DRAWS = ("bits", "fill_normals", "uniforms", "uniforms_at")
 _HOME = {"Stream": "streams", "random_key": "keys"} | dict.fromkeys(_DRAWS, "draws")
 
 

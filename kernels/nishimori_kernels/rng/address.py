@@ -20,6 +20,10 @@ class Address(NamedTuple):
     chains: np.ndarray  # uint64 [chains]
     tags: np.ndarray  # uint64 [instances], instance | stream << 24
 
+    def at(self, step: SupportsIndex) -> "Address":
+        """The same rows at another step; ``ValueError`` unless 0 <= step < 2**32."""
+        return Address(self.key_low, self.key_high, _checked_int("step", step, 32), self.chains, self.tags)
+
 
 def address_of(
     key: SupportsIndex,
@@ -59,7 +63,8 @@ def check_elements(first_element: SupportsIndex, count: SupportsIndex) -> tuple[
 
 
 def _checked_int(name: str, value: SupportsIndex, bit_count: int) -> int:
-    if not isinstance(value, SupportsIndex):
+    # The check of a protocol takes longer than a draw for some chains.
+    if type(value) is not int and not isinstance(value, SupportsIndex):
         raise ValueError(f"The {name} {value!r} is not an integer: give an integer in [0, 2**{bit_count}).")
     number = operator.index(value)
     if not 0 <= number < 1 << bit_count:

@@ -26,18 +26,25 @@ _ROUND_EXPONENT = np.int32(k.ROUND_EXPONENT)
 
 
 def fill_normals(out: np.ndarray, address: Address, first_element: int) -> None:
-    """Write standard normals into ``out``, float32 C-contiguous [instances, chains, elements]."""
-    _fill_normals(out, *_row_words(address), first_element)
+    """Write standard normals into ``out``, float32 or float64, C-contiguous [instances, chains, elements]."""
+    _fill_normals(out, *address, first_element)
 
 
 def fill_bits(out: np.ndarray, address: Address, first_element: int) -> None:
     """Write 32-bit outputs into ``out``, int64 C-contiguous [instances, chains, elements]."""
-    _fill_bits(out, *_row_words(address), first_element)
+    _fill_bits(out, *address, first_element)
 
 
-def _row_words(address: Address) -> tuple[np.uint64, np.uint64, np.uint64, np.ndarray, np.ndarray]:
-    key_low, key_high, step = np.array(address[:3], np.uint64)
-    return key_low, key_high, step, address.chains, address.tags
+def fill_uniforms(out: np.ndarray, address: Address, element: int) -> None:
+    """Write (x + 1/2) / 2**32 for the output x of ``element`` into ``out``, float64 [instances, chains]."""
+    _fill_uniforms(out, *address, element)
+
+
+def uniform(address: Address) -> float:
+    """Element 0 of the first row of ``fill_uniforms``."""
+    out = np.empty((1, 1))
+    fill_uniforms(out, address, 0)
+    return out.item()
 
 
 @njit(nogil=True, cache=True)
@@ -51,22 +58,23 @@ def _round(c0, c1, c2, c3, key_low, key_high, index):
 @njit(nogil=True, cache=True)
 def _philox_block(words, size, quad, step, chain, tag, key_low, key_high):
     """Write the outputs of ``size`` counters from ``quad`` on into words, uint32 [4, BLOCK]."""
+    low, high = np.uint64(key_low), np.uint64(key_high)
     for j in range(size):
         words[0, j], words[1, j], words[2, j], words[3, j] = np.uint32(quad + j), step, chain, tag
     # The counters come from memory and the rounds are written out: only so does LLVM vectorise this loop.
     for j in range(size):
         c0, c1 = np.uint64(words[0, j]), np.uint64(words[1, j])
         c2, c3 = np.uint64(words[2, j]), np.uint64(words[3, j])
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(0))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(1))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(2))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(3))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(4))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(5))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(6))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(7))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(8))
-        c0, c1, c2, c3 = _round(c0, c1, c2, c3, key_low, key_high, np.uint64(9))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(0))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(1))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(2))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(3))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(4))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(5))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(6))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(7))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(8))
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, low, high, np.uint64(9))
         words[0, j], words[1, j], words[2, j], words[3, j] = c0, c1, c2, c3
 
 
@@ -119,25 +127,34 @@ def _box_muller_block(normals, words, size):
             normals[4 * j + 2 * pair + 1] = radius * sin
 
 
+@njit(nogil=True, cache=True)
+def fill_row(out, key_low, key_high, step, chain, tag, first):
+    """Write elements from ``first`` on of one row into ``out`` [elements], float32 or float64."""
+    words = np.empty((4, BLOCK), np.uint32)
+    normals = np.empty(4 * BLOCK, np.float32)
+    first_quad = first // 4
+    quads = (first + out.size + 3) // 4 - first_quad
+    for block in range(0, quads, BLOCK):
+        size = min(BLOCK, quads - block)
+        _philox_block(words, size, first_quad + block, step, chain, tag, key_low, key_high)
+        _box_muller_block(normals, words, size)
+        start = 4 * (first_quad + block) - first
+        low, high = max(start, 0), min(start + 4 * size, out.size)
+        part, made = out[low:high], normals[low - start : high - start]
+        for j in range(part.size):
+            part[j] = made[j]
+
+
 @njit(nogil=True, cache=True, parallel=True)
 def _fill_normals(out, key_low, key_high, step, chains, tags, first):
     rows = out.shape[0] * out.shape[1]
     count = out.shape[2]
-    first_quad = first // 4
-    quads = (first + count + 3) // 4 - first_quad
-    pieces = (quads + PIECE - 1) // PIECE
+    pieces = (count + 4 * PIECE - 1) // (4 * PIECE)
     for task in prange(rows * pieces):
-        row, piece = task // pieces, task % pieces
+        row, low = task // pieces, task % pieces * 4 * PIECE
         i, c = row // out.shape[1], row % out.shape[1]
-        words = np.empty((4, BLOCK), np.uint32)
-        normals = np.empty(4 * BLOCK, np.float32)
-        for block in range(piece * PIECE, min((piece + 1) * PIECE, quads), BLOCK):
-            size = min(BLOCK, quads - block)
-            _philox_block(words, size, first_quad + block, step, chains[c], tags[i], key_low, key_high)
-            _box_muller_block(normals, words, size)
-            start = 4 * (first_quad + block) - first
-            low, high = max(start, 0), min(start + 4 * size, count)
-            out[i, c, low:high] = normals[low - start : high - start]
+        part = out[i, c, low : min(low + 4 * PIECE, count)]
+        fill_row(part, key_low, key_high, step, chains[c], tags[i], first + low)
 
 
 @njit(nogil=True, cache=True)
@@ -154,3 +171,12 @@ def _fill_bits(out, key_low, key_high, step, chains, tags, first):
                 start = 4 * (first_quad + block) - first
                 for e in range(max(start, 0), min(start + 4 * size, count)):
                     out[i, c, e] = words[(e - start) % 4, (e - start) // 4]
+
+
+@njit(nogil=True, cache=True)
+def _fill_uniforms(out, key_low, key_high, step, chains, tags, element):
+    words = np.empty((4, BLOCK), np.uint32)
+    for i in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            _philox_block(words, 1, element // 4, step, chains[c], tags[i], key_low, key_high)
+            out[i, c] = (np.float64(words[element % 4, 0]) + 0.5) * 2.0**-32

@@ -50,10 +50,7 @@ def fill_normals(
 
     from nishimori_kernels.rng import cpu
 
-    single = rows if rows.dtype == torch.float32 else torch.empty(rows.shape, dtype=torch.float32, device="cpu")
-    cpu.fill_normals(single.numpy(), address, first)
-    if single is not rows:
-        rows.copy_(single)
+    cpu.fill_normals(rows.numpy(), address, first)
     return out
 
 
@@ -74,7 +71,31 @@ def uniforms(
     ``fill_normals``.
     """
     words = bits(key, stream, step, instances, chains, 1, element, device, implementation=implementation)
+    return _uniforms(words)
+
+
+def _uniforms(words: torch.Tensor) -> torch.Tensor:
     return (words[:, :, 0].to(torch.float64) + 0.5) * 2.0**-32
+
+
+def uniforms_at(
+    address: Address,
+    device: torch.device | str = "cpu",
+    *,
+    implementation: Implementation | None = None,
+) -> torch.Tensor:
+    """Return ``uniforms`` of element 0 at an address that is checked already."""
+    shape = (len(address.tags), len(address.chains))
+    if _implementation(implementation, torch.device(device)) == "torch":
+        words = torch.empty((*shape, 1), dtype=torch.int64, device=device)
+        torch_ops.fill_bits(words, address, 0)
+        return _uniforms(words)
+
+    from nishimori_kernels.rng import cpu
+
+    out = np.empty(shape)
+    cpu.fill_uniforms(out, address, 0)
+    return torch.from_numpy(out)
 
 
 def bits(

@@ -1,0 +1,38 @@
+"""The moves of Hamiltonian dynamics, in place: `reference` is the definition, `cpu` the implementation by Numba."""
+
+import numpy as np
+from torch import Tensor
+
+from nishimori_kernels.blocks import Blocks, Buffer
+from nishimori_kernels.dispatch import Implementation, arrays_of
+from nishimori_kernels.leapfrog import cpu, reference
+
+
+def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor, implementation: Implementation = "auto") -> None:
+    """buffer += factor * direction: a kick (minus the time and the gradient) or a drift (the time and the momentum).
+
+    `factor` is [instances], [instances, chains] or [blocks, instances, chains], any axis of length one instead, and is
+    rounded to the buffers' format. Both implementations round alike. Raises ValueError for factors of another shape,
+    and as `dispatch.arrays_of`.
+    """
+    arrays = arrays_of(implementation, buffer, direction)
+    if arrays is None:
+        return reference.add_scaled_(buffer, direction, factor)
+    (values, step), blocks = arrays, buffer.blocks
+    cpu.add_scaled(values, step, _spread(factor, blocks), blocks.chains, blocks.pieces, blocks.rows)
+
+
+def rotate_(position: Buffer, momentum: Buffer, angle: Tensor, implementation: Implementation = "auto") -> None:
+    """The exact flow of |position|^2 / 2 + |momentum|^2 / 2 over the time `angle` (shapes and errors of `add_scaled_`).
+
+    The two implementations may differ in the last place of a cosine or sine.
+    """
+    arrays = arrays_of(implementation, position, momentum)
+    if arrays is None:
+        return reference.rotate_(position, momentum, angle)
+    (q, p), blocks = arrays, position.blocks
+    cpu.rotate(q, p, _spread(angle, blocks), blocks.chains, blocks.pieces, blocks.rows)
+
+
+def _spread(values: Tensor, blocks: Blocks) -> np.ndarray:
+    return np.ascontiguousarray(blocks.spread(values.numpy()), np.float64)

@@ -1,0 +1,26 @@
+"""The definition: kick, drift and rotation, block by block."""
+
+import torch
+from torch import Tensor
+
+from nishimori_kernels.blocks import Buffer
+
+
+def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:
+    """buffer += factor * direction; `factor` as `Blocks.spread` takes it, rounded to the buffer's format."""
+    for values, step, own in zip(buffer.parts, direction.parts, _by_block(factor, buffer), strict=True):
+        values += own * step
+
+
+def rotate_(position: Buffer, momentum: Buffer, angle: Tensor) -> None:
+    """(q, p) <- (cos(angle) q + sin(angle) p, cos(angle) p - sin(angle) q), cosine and sine rounded likewise."""
+    cosines, sines = _by_block(torch.cos(angle), position), _by_block(torch.sin(angle), position)
+    for q, p, c, s in zip(position.parts, momentum.parts, cosines, sines, strict=True):
+        rotated = c * q + s * p
+        p.copy_(c * p - s * q)
+        q.copy_(rotated)
+
+
+def _by_block(values: Tensor, buffer: Buffer) -> Tensor:
+    wide = buffer.blocks.spread(values).to(buffer.flat.dtype).unsqueeze(-1)
+    return wide.expand(len(buffer.blocks.sizes), *wide.shape[1:])

@@ -1,0 +1,95 @@
+"""Kick, drift and rotation: the definition bit for bit, piece by piece, and refusals."""
+
+import math
+
+import pytest
+import torch
+from buffers import BLOCKS, FORMATS, LONG, buffer, by_threads, copy, first_row
+
+from nishimori_kernels.blocks import Blocks, Buffer
+from nishimori_kernels.leapfrog import add_scaled_, reference, rotate_
+
+CASES = [*BLOCKS, LONG]
+
+
+def factors(blocks: Blocks) -> list[torch.Tensor]:
+    """In every shape there is."""
+    count, instances, chains = len(blocks.sizes), blocks.instances, blocks.chains
+    shapes = [(), (instances,), (instances, chains), (instances, 1), (count, instances, chains), (count, instances, 1)]
+    return [torch.cos(torch.arange(math.prod(shape)) + 0.3).view(shape) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("blocks", CASES, ids=str)
+def test_scaled_addition_is_the_definition_bit_for_bit(blocks, dtype):
+    for factor in factors(blocks):
+        found, expected = buffer(blocks, dtype), buffer(blocks, dtype)
+        direction = buffer(blocks, dtype, seed=1)
+        add_scaled_(found, direction, factor)
+        reference.add_scaled_(expected, direction, factor)
+        assert torch.equal(found.flat, expected.flat)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("blocks", CASES, ids=str)
+def test_rotation_is_the_definition(blocks, dtype):
+    for angle in factors(blocks):
+        found, expected = ((buffer(blocks, dtype), buffer(blocks, dtype, seed=1)) for _ in range(2))
+        rotate_(*found, angle)
+        reference.rotate_(*expected, angle)
+        tolerance = 4 * torch.finfo(dtype).eps
+        for values, wanted in zip(found, expected, strict=True):
+            torch.testing.assert_close(values.flat, wanted.flat, rtol=tolerance, atol=tolerance)
+
+
+def test_a_rotation_there_and_back_is_none():
+    position, momentum = buffer(BLOCKS[2], torch.float64), buffer(BLOCKS[2], torch.float64, seed=1)
+    before = position.flat.clone(), momentum.flat.clone()
+    rotate_(position, momentum, torch.tensor([0.3, -1.2]))
+    assert not torch.isclose(position.flat, before[0]).all()
+    rotate_(position, momentum, torch.tensor([-0.3, 1.2]))
+    torch.testing.assert_close((position.flat, momentum.flat), before, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_row_has_the_same_bits_for_any_number_of_threads_and_rows(dtype):
+    position, momentum = buffer(LONG, dtype), buffer(LONG, dtype, seed=1)
+
+    def moved(q: Buffer, p: Buffer) -> torch.Tensor:
+        add_scaled_(p, q, torch.tensor(0.7))
+        rotate_(q, p, torch.tensor(0.2))
+        return torch.cat([first_row(q).flat, first_row(p).flat])
+
+    one, two = by_threads(lambda: moved(copy(position), copy(momentum)))
+    assert torch.equal(one, two)
+    assert torch.equal(moved(first_row(position), first_row(momentum)), one)
+
+
+def test_a_nan_stays_in_its_row():
+    values, direction = buffer(BLOCKS[2], torch.float32), buffer(BLOCKS[2], torch.float32, seed=1)
+    direction.parts[0][1, 1, 99] = torch.nan
+    rotate_(values, direction, torch.tensor(0.5))
+    add_scaled_(values, direction, torch.tensor(0.5))
+    assert torch.isnan(values.flat).sum() == 1 and torch.isnan(values.parts[0][1, 1, 99])
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (3, 2, 3), (1, 1, 2, 3)])
+def test_factors_of_another_shape_are_refused(shape):
+    values = buffer(Blocks(2, 3, (4, 5)), torch.float64)
+    for move in (add_scaled_, rotate_):
+        for implementation in ("numba", "torch"):
+            with pytest.raises(ValueError, match="fit no 2 blocks of 2 instances of 3 chains; give"):
+                move(values, copy(values), torch.ones(shape), implementation)
+
+
+def test_what_there_is_no_kernel_for_is_refused():
+    blocks = Blocks(1, 1, (3,))
+    half = Buffer(torch.zeros(3, dtype=torch.float16), blocks)
+    single, double = (Buffer(torch.zeros(3, dtype=dtype), blocks) for dtype in FORMATS)
+    for move in (add_scaled_, rotate_):
+        with pytest.raises(ValueError, match="is not known; use one of auto, numba, torch"):
+            move(single, single, torch.tensor(1.0), "triton")  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ValueError, match="no numba kernel for torch.float16; use"):
+            move(half, half, torch.tensor(1.0), "auto")
+        with pytest.raises(ValueError, match="same blocks and format"):
+            move(single, double, torch.tensor(1.0), "torch")
