@@ -73,6 +73,10 @@ class ScaledMomenta:
             position.flat.mul_(math.sqrt(self.variance))
         return position
 
+    def refresh_(self, momentum: Position, stream: Stream, step: int) -> Tensor:
+        self.fill_normals(momentum, stream, step)
+        return chain_dot(momentum, momentum)
+
     def uniforms(self, stream: Stream, step: int, device: torch.device | str = "cpu") -> Tensor:
         return self.randomness.uniforms(stream, step, device)
 

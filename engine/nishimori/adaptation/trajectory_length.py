@@ -27,7 +27,7 @@ from nishimori.description.errors import BadInput
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import State, Streams, choose, metropolis
+from nishimori.samplers.base import State, Streams, choose_, metropolis
 
 SHORTEST_PATH, LONGEST_PATH = 0.7, 1.6
 MOST_STEPS = 64
@@ -155,5 +155,11 @@ def _scan(
         jumps.append((acceptance * jump).mean(dim=(1, 2)))
         acceptances.append(acceptance.mean())
         if count == (longest + 1) // 2:
-            moved = choose(accepted, here, state)
+            moved = choose_(accepted, _copy(here), state)
     return moved, TrajectoryScan(start, torch.stack(jumps), torch.stack(acceptances))
+
+
+def _copy(state: State) -> State:
+    """`trajectory` overwrites what it gives."""
+    gradient = None if state.gradient is None else state.gradient.clone()
+    return State(state.position.clone(), state.energy, gradient)

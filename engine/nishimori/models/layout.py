@@ -12,6 +12,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nishimori_kernels import accept, leapfrog, overlap
+from nishimori_kernels.blocks import Blocks, Buffer
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -25,10 +28,15 @@ class Layout:
     def sizes(self) -> tuple[int, ...]:
         return tuple(math.prod(shape) for shape in self.shapes)
 
-    @property
+    @cached_property
     def num_parameters(self) -> int:
         """Parameters of one chain."""
         return sum(self.sizes)
+
+    @cached_property
+    def storage(self) -> Blocks:
+        """The blocks of a position, as the kernels see them."""
+        return Blocks(self.instances, self.chains, self.sizes)
 
     @cached_property
     def first_elements(self) -> tuple[int, ...]:
@@ -64,6 +72,11 @@ class Position:
             for piece, shape in zip(pieces, self.layout.shapes, strict=True)
         )
 
+    @cached_property
+    def buffer(self) -> Buffer:
+        """The position as the kernels see it."""
+        return Buffer(self.flat, self.layout.storage)
+
     def clone(self) -> "Position":
         return Position(self.flat.clone(), self.layout)
 
@@ -77,14 +90,17 @@ class Position:
 
 def chain_dot(first: Position, second: Position) -> Tensor:
     """Inner product chain by chain, [instances, chains], products and sums in float64."""
-    pairs = zip(first.blocks, second.blocks, strict=True)
-    return torch.stack([(a.double() * b.double()).flatten(2).sum(-1) for a, b in pairs]).sum(0)
+    return overlap.row_dot(first.buffer, second.buffer)
 
 
 def add_scaled_(position: Position, direction: Position, scale: Tensor) -> None:
     """position += scale * direction in place; `scale` is any shape that `broadcast` takes."""
-    for number, (block, step) in enumerate(zip(position.blocks, direction.blocks, strict=True)):
-        block.addcmul_(step, broadcast(scale, number, block))
+    leapfrog.add_scaled_(position.buffer, direction.buffer, scale)
+
+
+def rotate_(position: Position, momentum: Position, angle: Tensor) -> None:
+    """Rotate (position, momentum) in place; `angle` is any shape that `broadcast` takes."""
+    leapfrog.rotate_(position.buffer, momentum.buffer, angle)
 
 
 def broadcast(values: Tensor, number: int, block: Tensor) -> Tensor:
@@ -96,8 +112,11 @@ def broadcast(values: Tensor, number: int, block: Tensor) -> Tensor:
 
 def select(accepted: Tensor, proposed: Position, current: Position) -> Position:
     """`proposed` where `accepted` [instances, chains] holds, else `current`; a rejected NaN stays behind."""
-    chosen = current.empty_like()
-    for out, new, old in zip(chosen.blocks, proposed.blocks, current.blocks, strict=True):
-        mask = accepted.view(*accepted.shape, *[1] * (out.dim() - 2))
-        torch.where(mask, new, old, out=out)
+    chosen = proposed.clone()
+    restore_(accepted, chosen, current)
     return chosen
+
+
+def restore_(accepted: Tensor, proposed: Position, current: Position) -> None:
+    """`select` in the memory of `proposed`."""
+    accept.restore_(accepted, proposed.buffer, current.buffer)

@@ -6,9 +6,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position, select
+from nishimori.models.layout import Position, restore_
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
+from nishimori_kernels import accept
 from nishimori_kernels.rng.streams import Stream
 
 DIVERGENCE_THRESHOLD = 1000.0
@@ -115,22 +116,31 @@ def metropolis(energy_error: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
 
     `energy_error` = H(proposed) - H(current) and `uniform` in (0, 1) are [instances, chains].
     """
-    finite = torch.isfinite(energy_error)
-    safe = torch.where(finite, energy_error, torch.inf)
-    return torch.exp(-safe.clamp(min=0)), finite & (torch.log(uniform) < -safe)
+    acceptance, accepted, _ = accept.metropolis(energy_error, uniform, DIVERGENCE_THRESHOLD)
+    return acceptance, accepted
+
+
+def decide(energy_error: Tensor, uniform: Tensor, num_steps: int) -> Info:
+    """`metropolis`, with all that a reader needs of a transition of `num_steps` steps."""
+    acceptance, accepted, diverged = accept.metropolis(energy_error, uniform, DIVERGENCE_THRESHOLD)
+    return Info(acceptance, accepted, energy_error, diverged, num_steps)
 
 
 def divergent(energy_error: Tensor) -> Tensor:
-    return ~torch.isfinite(energy_error) | (energy_error.abs() > DIVERGENCE_THRESHOLD)
+    return ~(energy_error.abs() <= DIVERGENCE_THRESHOLD)
 
 
-def choose(accepted: Tensor, proposed: State, current: State) -> State:
-    """`proposed` where `accepted` [instances, chains] holds, else `current`, in everything but the momentum."""
+def choose_(accepted: Tensor, proposed: State, current: State) -> State:
+    """`proposed` where `accepted` [instances, chains] holds, else `current`, in everything but the momentum.
+
+    Position and gradient are in the memory of `proposed`.
+    """
     gradient = None
     if proposed.gradient is not None and current.gradient is not None:
-        gradient = select(accepted, proposed.gradient, current.gradient)
-    position = select(accepted, proposed.position, current.position)
-    return State(position, torch.where(accepted, proposed.energy, current.energy), gradient)
+        gradient = proposed.gradient
+        restore_(accepted, gradient, current.gradient)
+    restore_(accepted, proposed.position, current.position)
+    return State(proposed.position, torch.where(accepted, proposed.energy, current.energy), gradient)
 
 
 def gradient_of(state: State) -> Position:

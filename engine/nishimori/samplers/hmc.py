@@ -8,12 +8,13 @@ min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane,
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import Info, State, Streams, choose, divergent, gradient_of, metropolis
+from nishimori.samplers.base import Info, State, Streams, choose_, decide, gradient_of
 from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
 from nishimori.samplers.trajectories import hamiltonian_trajectory, jittered, require_choices
 
@@ -35,27 +36,26 @@ class HMCKernel:
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         """One transition; `step` addresses its random numbers."""
-        momentum = self._momentum(state, step)
-        before = state.energy + chain_dot(momentum, momentum) / 2
+        momentum, squares = self._momentum(state, step)
         position, gradient = state.position.clone(), gradient_of(state).clone()
         count = jittered(self.num_steps, self.jitter, self.randomness, self.streams.jitter, step)
         energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, count)
-        error = energy + chain_dot(momentum, momentum) / 2 - before
-        uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
-        acceptance, accepted = metropolis(error, uniform)
-        moved = choose(accepted, State(position, energy, gradient), state)
-        return moved, Info(acceptance, accepted, error, divergent(error), count)
+        error = torch.add(energy - state.energy, chain_dot(momentum, momentum) - squares, alpha=0.5)
+        info = decide(error, self.randomness.uniforms(self.streams.accept, step, error.device), count)
+        return choose_(info.accepted, State(position, energy, gradient), state), info
 
     def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]:
         """The states after 1, 2, ... `longest` integrator steps from `state` and their energy errors.
 
         The momentum is that of transition `step`; a state is overwritten by the next one.
         """
-        momentum = self._momentum(state, step)
+        momentum, _ = self._momentum(state, step)
         return hamiltonian_trajectory(self.target, self.splitting, state, momentum, self.step_size, longest)
 
-    def _momentum(self, state: State, step: int) -> Position:
-        return self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
+    def _momentum(self, state: State, step: int) -> tuple[Position, Tensor]:
+        """The momentum of a transition, and the sum of its squares chain by chain."""
+        momentum = state.position.empty_like()
+        return momentum, self.randomness.refresh_(momentum, self.streams.momentum, step)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position, add_scaled_, broadcast
+from nishimori.models.layout import Position, add_scaled_, rotate_
 from nishimori.models.target import Target
 
 
@@ -56,12 +55,7 @@ def _kick_likelihood_(momentum: Position, position: Position, gradient: Position
 
 def _drift_rotation_(position: Position, momentum: Position, time: Tensor) -> None:
     """Exact flow of the Gaussian prior: a rotation of (position, momentum) by the angle `time`."""
-    cosine, sine = torch.cos(time), torch.sin(time)
-    for number, (q, p) in enumerate(zip(position.blocks, momentum.blocks, strict=True)):
-        c, s = broadcast(cosine, number, q), broadcast(sine, number, q)
-        rotated = c * q + s * p
-        p.mul_(c).sub_(s * q)
-        q.copy_(rotated)
+    rotate_(position, momentum, time)
 
 
 _LAMBDA = 0.1931833275037836

@@ -26,7 +26,7 @@ from nishimori.samplers.base import (
     Info,
     State,
     Streams,
-    choose,
+    choose_,
     divergent,
     gradient_of,
     metropolis,
@@ -108,7 +108,7 @@ class LangevinKernel:
 def _moved(accepted: Tensor, proposed: State, current: State, start: Position) -> State:
     """`proposed` where `accepted`, else `current` with the momentum `start` reversed, in place."""
     start = Position(-start.flat, start.layout)
-    return replace(choose(accepted, proposed, current), momentum=select(accepted, momentum_of(proposed), start))
+    return replace(choose_(accepted, proposed, current), momentum=select(accepted, momentum_of(proposed), start))
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,9 @@ from nishimori.samplers.base import (
     Info,
     State,
     Streams,
-    choose,
-    divergent,
+    choose_,
+    decide,
     gradient_of,
-    metropolis,
     require_fraction,
     require_positive,
 )
@@ -55,8 +54,8 @@ class MALAKernel:
         noise = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
         proposed, error = self.propose(self.target, state, noise, self.step_size)
         uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
-        acceptance, accepted = metropolis(error, uniform)
-        return choose(accepted, proposed, state), Info(acceptance, accepted, error, divergent(error), 1)
+        info = decide(error, uniform, 1)
+        return choose_(info.accepted, proposed, state), info
 
 
 def langevin(target: Target, state: State, noise: Position, step_size: Tensor) -> tuple[State, Tensor]:

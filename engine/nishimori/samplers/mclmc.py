@@ -20,7 +20,7 @@ from torch import Tensor
 from nishimori.models.layout import Position, select
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import Info, State, Streams, choose, divergent, gradient_of, metropolis, momentum_of
+from nishimori.samplers.base import Info, State, Streams, choose_, decide, divergent, gradient_of, momentum_of
 from nishimori.samplers.inner_steps import address, follow, require_inner_steps
 from nishimori.samplers.isokinetic import integrate_isokinetic_, isokinetic_trajectory, normalize_
 from nishimori.samplers.trajectories import jittered, require_choices
@@ -49,9 +49,8 @@ class AdjustedKernel:
         count = jittered(self.num_steps, self.jitter, self.randomness, self.streams.jitter, step)
         energy, kinetic = integrate_isokinetic_(self.target, position, velocity, gradient, self.step_size, count)
         error = energy - state.energy + kinetic
-        acceptance, accepted = metropolis(error, self.randomness.uniforms(self.streams.accept, step, error.device))
-        moved = choose(accepted, State(position, energy, gradient), state)
-        return moved, Info(acceptance, accepted, error, divergent(error), count)
+        info = decide(error, self.randomness.uniforms(self.streams.accept, step, error.device), count)
+        return choose_(info.accepted, State(position, energy, gradient), state), info
 
     def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]:
         """As `HMCKernel.trajectory`, isokinetic; the direction is that of transition `step`."""
@@ -99,7 +98,7 @@ class UnadjustedKernel:
         error = energy - state.energy + kinetic
         taken = ~divergent(error)
         reversed_start = Position(-start.flat, start.layout)
-        moved = choose(taken, State(position, energy, gradient), state)
+        moved = choose_(taken, State(position, energy, gradient), state)
         return replace(moved, momentum=select(taken, velocity, reversed_start)), error, taken
 
 

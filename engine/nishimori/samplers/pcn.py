@@ -16,7 +16,7 @@ from torch import Tensor
 from nishimori.models.layout import Position, add_scaled_, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import Info, State, Streams, choose, divergent, metropolis, require_fraction
+from nishimori.samplers.base import Info, State, Streams, choose_, decide, require_fraction
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class PCNKernel:
         proposed = State(position, self.target.energy(position), None)
         error = _likelihood(proposed) - _likelihood(state)
         uniform = self.randomness.uniforms(self.streams.accept, step, error.device)
-        acceptance, accepted = metropolis(error, uniform)
-        return choose(accepted, proposed, state), Info(acceptance, accepted, error, divergent(error), 1)
+        info = decide(error, uniform, 1)
+        return choose_(info.accepted, proposed, state), info
 
 
 def _likelihood(state: State) -> Tensor:
