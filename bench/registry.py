@@ -60,7 +60,7 @@ OPERATIONS = (
     ),
     Operation(
         "normals",
-        ("tests/kernels/test_rng.py",),
+        ("tests/kernels/test_rng.py", "tests/kernels/test_refresh.py"),
         GRADIENT_SHAPES,
         (
             Provider("nishimori", memory.normals, ours=True),
@@ -72,7 +72,7 @@ OPERATIONS = (
     ),
     Operation(
         "chain dot",
-        ("tests/kernels/test_energy.py",),
+        ("tests/kernels/test_overlap.py",),
         GRADIENT_SHAPES,
         (
             Provider("nishimori", memory.our_chain_dot, lambda found: [found], "fp64", True, 1e-12),
