@@ -134,14 +134,15 @@ def test_a_residual_beyond_the_range_of_fp16_is_scaled():
 
 
 def test_which_network_runs_is_a_matter_of_device_activation_and_threads():
-    inputs, kernel = torch.zeros(1, 7, 3, dtype=torch.float32), COMPILED_ACTIVATIONS["tanh"]
-    assert isinstance(dispatch.network_of(inputs, (4,), kernel, 2), ChainwiseNetwork)
-    assert isinstance(dispatch.network_of(inputs, (4,), TORCH_ACTIVATIONS["tanh"], 2), BlockedNetwork)
+    inputs, kernel = torch.zeros(1, 600, 100, dtype=torch.float32), COMPILED_ACTIVATIONS["tanh"]
+    assert isinstance(dispatch.network_of(inputs, (100,), kernel, 2), ChainwiseNetwork)
+    assert isinstance(dispatch.network_of(inputs, (100,), TORCH_ACTIVATIONS["tanh"], 2), BlockedNetwork)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert isinstance(dispatch.network_of(inputs, (4,), kernel, 3), BlockedNetwork)  # a thread would wait
-        assert isinstance(dispatch.network_of(inputs, (4,), kernel, 4), ChainwiseNetwork)
+        assert isinstance(dispatch.network_of(inputs, (100,), kernel, 3), BlockedNetwork)  # a thread would wait
+        assert isinstance(dispatch.network_of(inputs, (4,), kernel, 3), ChainwiseNetwork)  # and here for nothing
+        assert isinstance(dispatch.network_of(inputs, (100,), kernel, 4), ChainwiseNetwork)
     finally:
         torch.set_num_threads(threads)
 

@@ -15,7 +15,9 @@ IMPLEMENTATIONS = ("auto", "numba", "torch", "emulated")
 FORCES = ("bf16", "fp16", "tf32", "bf16x3")
 """Precisions of a force's products alone, for float32 weights."""
 _LEAST_SHARE = 0.8
-"""Of the threads' time that must be work where each takes whole chains."""
+"""Of the threads' time that must be work where each takes whole chains,"""
+_SMALL = 2e7
+"""unless a chain's gradient has fewer floating-point operations: waking the other threads then takes longer."""
 
 
 class Network(Protocol):
@@ -56,8 +58,9 @@ def _compiled(name: str, device: torch.device, dtype: torch.dtype) -> Activation
 
 
 def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> Network:
-    """Chain by chain where the activation is compiled and the chains keep all threads at work, else in blocks."""
-    if is_compiled(kernel) and _share(len(inputs) * chains) >= _LEAST_SHARE:
+    """Chain by chain where the activation is compiled and the chains are small or keep all threads at work, else in
+    blocks."""
+    if is_compiled(kernel) and (_work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE):
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 
         return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
@@ -67,6 +70,12 @@ def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, 
 
 def is_compiled(kernel: ActivationKernel) -> bool:
     return kernel.in_place
+
+
+def _work(inputs: Tensor, widths: Sequence[int]) -> int:
+    """Of the products of a chain's gradient, at most."""
+    _, samples, input_dim = inputs.shape
+    return 6 * samples * sum(rows * columns for rows, columns in zip(widths, (input_dim, *widths), strict=False))
 
 
 def _share(rows: int) -> float:
