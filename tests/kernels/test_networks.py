@@ -86,7 +86,7 @@ def test_bfloat16_equals_reference_within_its_rounding(case, fixed, activation):
 
 
 def assert_rounded(found: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor], precision: str) -> None:
-    """Within a few roundings in the mean square, and not without any."""
+    """Within a few roundings of the reference, in the mean square."""
     for actual, true in zip(found, exact, strict=True):
         assert actual.dtype == torch.float32
         error = float((actual.double() - true).norm() / true.norm())

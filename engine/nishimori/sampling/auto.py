@@ -7,13 +7,11 @@ best is calibrated on all instances. What was measured goes into the record, whi
 depends on the machine, the law sampled does not.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from functools import partial
 
 import msgspec
-import torch
 
 from nishimori.adaptation.calibration import CalibrationRecord, Choice
 from nishimori.adaptation.trajectory_length import COST_OF_A_TRANSITION
@@ -22,6 +20,7 @@ from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.samplers.hmc import HMC
+from nishimori.sampling.timing import median_seconds
 
 Candidate = tuple[str, str]
 NamedTarget = Posterior | CollapsedPosterior
@@ -32,7 +31,6 @@ CANDIDATES: tuple[Candidate, ...] = (("plain", "leapfrog"), ("plain", "rotation"
 SCREENED_INSTANCES = 4
 MOST_PER_GRADIENT = 1 / (1 + COST_OF_A_TRANSITION)
 """What trajectory_length's efficiency is at most: one effective sample a transition of one step."""
-TIMED_SECONDS = 0.05
 
 Calibrate = Callable[[NamedTarget, HMC, str], CalibrationRecord]
 """Calibrates a sampler on a target, with whatever seed, chains and progress the caller wants; the last argument is what
@@ -113,21 +111,9 @@ def seconds_per_gradient(targets: Mapping[str, NamedTarget], chains: int) -> dic
     The targets take turns, so that other work on the machine hits all of them.
     """
     positions = {name: target.initial_position(chains, "prior", 0) for name, target in targets.items()}
-    outs = {name: target.gradient(positions[name]) for name, target in targets.items()}
-    times: dict[str, list[float]] = {name: [] for name in targets}
-    while any(sum(spent) < TIMED_SECONDS or len(spent) < 5 for spent in times.values()):
-        for name, target in targets.items():
-            _synchronise(target.device)
-            started = time.perf_counter()
-            target.gradient(positions[name], outs[name])
-            _synchronise(target.device)
-            times[name].append(time.perf_counter() - started)
-    return {name: median(spent) for name, spent in times.items()}
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    outs = {name: position.empty_like() for name, position in positions.items()}
+    calls = {name: partial(target.gradient, positions[name], outs[name]) for name, target in targets.items()}
+    return median_seconds(calls, next(iter(targets.values())).device)
 
 
 def _first_instances(problem: Problem, count: int) -> Problem:

@@ -5,11 +5,9 @@ costs acceptance. From one state and momentum, a transition with each force is p
 acceptance probabilities is the loss, averaged along chains of single precision.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from math import sqrt
-from statistics import median
 from typing import TypeVar
 
 import msgspec
@@ -25,6 +23,7 @@ from nishimori.samplers.langevin import UnderdampedLangevin
 from nishimori.samplers.mclmc import MCLMC
 from nishimori.samplers.pcn import PCN
 from nishimori.samplers.replica_exchange import ReplicaExchange
+from nishimori.sampling.timing import median_seconds
 
 AnyTarget = TypeVar("AnyTarget", bound=Target)
 
@@ -34,7 +33,6 @@ SETTLING, COMPARED = 10, 25
 """Transitions before and while acceptances are compared."""
 FIRST_STEP = 2**22
 """Number of the first transition: beyond those of a calibration, whose streams these share."""
-TIMED_SECONDS, TIMED_CALLS = 0.1, 5
 
 
 def require_exact_test(target: Target, sampler: Sampler) -> None:
@@ -60,6 +58,7 @@ def as_calibrated(target: AnyTarget, record: CalibrationRecord) -> AnyTarget | P
 
 
 def uses_force_exactly(sampler: Sampler) -> bool:
+    """Whether a Metropolis test makes up for whatever deterministic function the force is."""
     if isinstance(sampler, ReplicaExchange):
         return uses_force_exactly(sampler.sampler)
     if isinstance(sampler, UnderdampedLangevin | MCLMC):
@@ -141,27 +140,13 @@ def _mean(values: torch.Tensor) -> tuple[float, float]:
 
 
 def _seconds(forces: dict[str, Posterior], num_steps: int, chains: int) -> dict[str, float]:
-    """Median time of a gradient of all chains; with a coarse force, of its share of an energy of its own too. The
-    forces take turns, so that other work on the machine hits all of them."""
+    """Median time of a gradient of all chains; with a coarse force, of its share of an energy of its own too."""
     position = forces["fp32"].initial_position(chains, "prior", 0)
     out = position.empty_like()
     calls: dict[str, Callable[[], object]] = {
         name: partial(force.gradient, position, out) for name, force in forces.items()
     }
     calls["energy"] = partial(forces["fp32"].energy, position)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    while any(len(spent) < TIMED_CALLS or sum(spent) < TIMED_SECONDS for spent in times.values()):
-        for name, call in calls.items():
-            times[name].append(_timed(call, position.flat.device))
-    own_energy = median(times["energy"]) / num_steps
-    return {name: median(times[name]) + (0.0 if force.exact_force else own_energy) for name, force in forces.items()}
-
-
-def _timed(call: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+    seconds = median_seconds(calls, position.flat.device)
+    own_energy = seconds["energy"] / num_steps
+    return {name: seconds[name] + (0.0 if force.exact_force else own_energy) for name, force in forces.items()}

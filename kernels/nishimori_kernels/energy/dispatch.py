@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel
+from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, TorchActivation
 from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
 
 Implementation = Literal["auto", "numba", "torch", "emulated"]
@@ -69,7 +69,7 @@ def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, 
 
 
 def is_compiled(kernel: ActivationKernel) -> bool:
-    return kernel.in_place
+    return not isinstance(kernel, TorchActivation)
 
 
 def _work(inputs: Tensor, widths: Sequence[int]) -> int:
