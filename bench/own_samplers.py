@@ -14,7 +14,6 @@ from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.measurement.convergence import convergence
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.base import Sampler
 from nishimori.sampling import calibration_of
 from nishimori.sampling.auto import TARGETS, NamedTarget, candidates_for, choose
 
@@ -33,7 +32,7 @@ class Seen(NamedTuple):
     gradients: float
 
 
-Calibrated = tuple[NamedTarget, Sampler, CalibrationRecord]
+Calibrated = tuple[NamedTarget, nm.HMC, CalibrationRecord]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Own:
     precision: str = "fp32"
 
 
-def _fixed(target: Callable[[nm.Problem], NamedTarget], sampler: Sampler) -> Callable[[nm.Problem, int], Calibrated]:
+def _fixed(target: Callable[[nm.Problem], NamedTarget], sampler: nm.HMC) -> Callable[[nm.Problem, int], Calibrated]:
     def calibrated(problem: nm.Problem, chains: int) -> Calibrated:
         del chains
         made = target(problem)
@@ -74,6 +73,10 @@ def _silent(*_: object) -> None:
 
 SAMPLERS = {
     "nishimori": Own(_fixed(lambda problem: nm.Posterior(problem, device="cpu"), nm.HMC())),
+    "nishimori minimum norm": Own(_fixed(lambda problem: nm.Posterior(problem, device="cpu"), nm.HMC("minimum_norm"))),
+    "nishimori minimum-norm rotation": Own(
+        _fixed(lambda problem: nm.Posterior(problem, device="cpu"), nm.HMC("minimum_norm_rotation"))
+    ),
     "nishimori bf16": Own(_fixed(lambda problem: nm.Posterior(problem, "bf16", "cpu"), nm.HMC()), "bf16"),
     "nishimori auto": Own(_auto),
     f"nishimori collapsed rotation x{READOUTS}": Own(
@@ -94,7 +97,7 @@ def observed(own: Own, problem: nm.Problem, chains: int, draws: int) -> Seen:
     started = time.perf_counter()
     for step in range(draws):
         state, info = kernel.step(state, step)
-        gradients += info.num_steps
+        gradients += info.num_steps * kernel.gradients_per_step
         seen = torch.stack([_observe(target, each) for each in _networks(target, state.position, randomness, step)])
         means.append(seen.mean(0))
         variances.append(seen.var(0, correction=0))

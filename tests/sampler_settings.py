@@ -37,6 +37,7 @@ ADJUSTED = {
     "leapfrog": Setting(HMC("leapfrog", jitter=0.4), 0.15, 10),
     "rotation": Setting(HMC("rotation", jitter=0.4), 0.15, 10),
     "minimum_norm": Setting(HMC("minimum_norm", jitter=0.4), 0.15, 9),
+    "minimum_norm_rotation": Setting(HMC("minimum_norm_rotation", jitter=0.4), 0.15, 9),
     "fourth_order": Setting(HMC("fourth_order", jitter=0.4), 0.25, 5),
     "mala": Setting(MALA(proposal="langevin"), 0.2, 1, 512, 300, 600),
     "pcnl": Setting(MALA(proposal="pcnl"), 0.2, 1, 512, 300, 600),

@@ -99,7 +99,7 @@ def test_draws_do_not_depend_on_the_number_of_chains(name):
         assert len(one.flatten().unique()) == one.numel(), "chains share their random numbers"
 
 
-STATIONARY_STEP_SIZE = {"minimum_norm": 1.0, "fourth_order": 1.5, "pcn": 0.4}
+STATIONARY_STEP_SIZE = {"minimum_norm": 1.0, "minimum_norm_rotation": 1.0, "fourth_order": 1.5, "pcn": 0.4}
 
 
 def exact_draws(target: GaussianTarget, chains: int) -> Position:

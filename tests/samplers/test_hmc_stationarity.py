@@ -14,8 +14,14 @@ from nishimori.samplers.integrators import INTEGRATORS
 
 NAMES = sorted(INTEGRATORS)
 INSTANCES, TRANSITIONS, NOISE_VARIANCE = 256, 25, 0.1
-STEP_SIZE = {"leapfrog": 0.16, "rotation": 0.16, "minimum_norm": 0.28, "fourth_order": 0.62}
-NUM_STEPS = {"leapfrog": 5, "rotation": 5, "minimum_norm": 3, "fourth_order": 2}
+STEP_SIZE = {
+    "leapfrog": 0.16,
+    "rotation": 0.16,
+    "minimum_norm": 0.28,
+    "minimum_norm_rotation": 0.28,
+    "fourth_order": 0.62,
+}
+NUM_STEPS = {"leapfrog": 5, "rotation": 5, "minimum_norm": 3, "minimum_norm_rotation": 3, "fourth_order": 2}
 
 
 @pytest.fixture(scope="module")

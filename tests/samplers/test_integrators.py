@@ -53,6 +53,15 @@ def shears(curvature: float, h: float, fractions: list[float]) -> np.ndarray:
     return step
 
 
+def kick(strength: float) -> np.ndarray:
+    return np.array([[1, 0], [-strength, 1]])
+
+
+def turned(angle: float) -> np.ndarray:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
+
+
 def oscillator_step(name: str, curvature: float, h: float) -> np.ndarray:
     """One step on U = curvature q^2 / 2 as a matrix acting on (q, p), written out by hand."""
     if name == "leapfrog":
@@ -66,9 +75,14 @@ def oscillator_step(name: str, curvature: float, h: float) -> np.ndarray:
         first, second = 0.2539785108410595, -0.03230286765269967
         half = [outer, first, inner, second, 1 / 2 - outer - inner]
         return shears(curvature, h, [*half, 1 - 2 * (first + second), *reversed(half)])
-    k = (curvature - 1) * h / 2  # half a kick by the likelihood alone
-    c, s = math.cos(h), math.sin(h)
-    return np.array([[c - k * s, s], [-s - 2 * k * c + k * k * s, c - k * s]])
+    if name == "minimum_norm_rotation":
+        outer, inner, turn = (
+            kick((curvature - 1) * LAMBDA * h),
+            kick((curvature - 1) * (1 - 2 * LAMBDA) * h),
+            turned(h / 2),
+        )
+        return outer @ turn @ inner @ turn @ outer
+    return kick((curvature - 1) * h / 2) @ turned(h) @ kick((curvature - 1) * h / 2)
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 37])

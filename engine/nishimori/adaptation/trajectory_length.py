@@ -2,12 +2,12 @@
 
 From stationary chains, trajectories are followed step by step. After l steps the lag-one autocorrelation that a
 transition of l steps would have is rho_l = 1 - S_l / (2 Var f), S_l = E[min(1, exp(-Delta H_l)) (f_l - f_0)^2].
-Maximised is the efficiency (1 - rho_l) / (1 + rho_l) / (l + 2), the smallest over the observables f: a transition
-costs about two gradients besides its steps (refresh, accept, measurement). Negative correlations count as none, and
-of the counts within 20 % of the best (about the noise of the estimate) the largest is taken: chains that mix in fewer
-transitions are easier to trust. The expected squared jump is that of Pasarica and Gelman 2010, with the acceptance
-averaged out. Where a target names no observables, f = |theta - mean|^2: S_l is then four times the ChEES criterion
-(Hoffman, Radul and Sountsov 2021, eq. 4), here at every length at once instead of by gradient ascent.
+Maximised is the efficiency (1 - rho_l) / (1 + rho_l) / (g l + 2), the smallest over the observables f, where a step
+costs g gradients: a transition costs about two besides its steps (refresh, accept, measurement). Negative correlations
+count as none, and of the counts within 20 % of the best (about the noise of the estimate) the largest is taken: chains
+that mix in fewer transitions are easier to trust. The expected squared jump is that of Pasarica and Gelman 2010, with
+the acceptance averaged out. Where a target names no observables, f = |theta - mean|^2: S_l is then four times the ChEES
+criterion (Hoffman, Radul and Sountsov 2021, eq. 4), here at every length at once instead of by gradient ascent.
 
 With a Gaussian prior, paths shorter than 0.7 are not chosen: directions that the data leave to the prior turn at unit
 frequency, and what is slow in them does not show at lag one (training energy, one hidden layer, sample_ratio 4: R-hat
@@ -55,6 +55,9 @@ class TrajectoryKernel(Protocol):
     @property
     def streams(self) -> Streams: ...
 
+    @property
+    def gradients_per_step(self) -> int: ...
+
     def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]: ...
 
 
@@ -97,7 +100,7 @@ def choose_num_steps(
             state, scan = _scan(kernel, state, observables, longest, first_step + repeat)
             advance(float(scan.acceptance[longest // 2]))
             scans.append(scan)
-        efficiency = _efficiency(scans)
+        efficiency = _efficiency(scans, kernel.gradients_per_step)
         best = _best(efficiency, kernel.step_size, SHORTEST_PATH if prior else 0.0)
         if prior or best <= longest // 2 or longest >= MOST_STEPS_WITHOUT_PRIOR:
             break
@@ -106,14 +109,15 @@ def choose_num_steps(
     return best, efficiency.tolist(), acceptance.tolist()
 
 
-def _efficiency(scans: list[TrajectoryScan]) -> Tensor:
+def _efficiency(scans: list[TrajectoryScan], gradients_per_step: int) -> Tensor:
     """By number of steps, the smallest over the observables; zero where nothing moved."""
     starts = torch.stack([scan.start for scan in scans], dim=-1).flatten(2)  # [observables, instances, values]
     variance = starts.var(dim=-1).mean(dim=-1)
     jump = torch.stack([scan.squared_jump for scan in scans]).mean(0)
     correlation = (1 - jump / (2 * variance)).clamp(min=0.0)
     gain = torch.nan_to_num((1 - correlation) / (1 + correlation), nan=0.0).amin(dim=1)
-    return gain / (COST_OF_A_TRANSITION + torch.arange(1, len(gain) + 1, device=gain.device))
+    gradients = gradients_per_step * torch.arange(1, len(gain) + 1, device=gain.device)
+    return gain / (COST_OF_A_TRANSITION + gradients)
 
 
 def _best(efficiency: Tensor, step_size: Tensor, shortest_path: float) -> int:

@@ -60,7 +60,7 @@ class SamplerSection(_Section, frozen=True, kw_only=True):
     other keys a kind takes, with their defaults: `sampler_defaults`."""
 
     kind: SamplerKind = "auto"
-    integrator: Literal["leapfrog", "rotation", "minimum_norm", "fourth_order"] | None = None
+    integrator: Literal["leapfrog", "rotation", "minimum_norm", "minimum_norm_rotation", "fourth_order"] | None = None
     target: Literal["plain", "collapsed"] | None = None
     readouts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     chains: Count = 2

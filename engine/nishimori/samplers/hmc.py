@@ -31,6 +31,10 @@ class HMCKernel:
     randomness: Randomness
     streams: Streams = Streams()
 
+    @property
+    def gradients_per_step(self) -> int:
+        return self.splitting.gradients_per_step
+
     def init(self, position: Position) -> State:
         return State(position, *self.target.energy_and_gradient(position))
 
@@ -62,10 +66,11 @@ class HMCKernel:
 class HMC:
     """What a user asks for; what is left None is chosen by calibration and then frozen.
 
-    `integrator` "leapfrog", "rotation", "minimum_norm" or "fourth_order"; `step_size` fixed for all instances, else per
-    instance so that the mean acceptance is `target_acceptance`; `num_steps` fixed, else `path_length / step_size`, else
-    chosen by efficiency; `jitter` the relative half-width of the number of steps, rounded to steps and at least one (0
-    switches it off); `layer_scales` multiplies the step size layer by layer by the layer's posterior spread.
+    `integrator` "leapfrog", "rotation", "minimum_norm", "minimum_norm_rotation" or "fourth_order"; `step_size` fixed
+    for all instances, else per instance so that the mean acceptance is `target_acceptance`; `num_steps` fixed, else
+    `path_length / step_size`, else chosen by efficiency; `jitter` the relative half-width of the number of steps,
+    rounded to steps and at least one (0 switches it off); `layer_scales` multiplies the step size layer by layer by the
+    layer's posterior spread.
     """
 
     integrator: str = "leapfrog"

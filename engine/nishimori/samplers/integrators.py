@@ -7,7 +7,7 @@ whatever deterministic force is used, so Metropolis with exact energies keeps th
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -90,10 +90,15 @@ MINIMUM_NORM = Splitting("minimum_norm", _kick_full_, _drift_straight_, *_MINIMU
 """Two forces a step, the smallest leading error of second order (Omelyan, Mryglod, Folk 2003, Comput. Phys. Commun.
 151, 272, eq. 31)."""
 
+MINIMUM_NORM_ROTATION = replace(ROTATION, name="minimum_norm_rotation", kicks=_MINIMUM_NORM[0], drifts=_MINIMUM_NORM[1])
+"""Those fractions for the prior-exact splitting."""
+
 FOURTH_ORDER = Splitting("fourth_order", _kick_full_, _drift_straight_, *_FOURTH_ORDER, order=4)
 """Five forces a step (the same paper, eqs. 63 and 71; 4MN5FV of Takaishi and de Forcrand 2006)."""
 
-INTEGRATORS = {splitting.name: splitting for splitting in (LEAPFROG, ROTATION, MINIMUM_NORM, FOURTH_ORDER)}
+INTEGRATORS = {
+    splitting.name: splitting for splitting in (LEAPFROG, ROTATION, MINIMUM_NORM, MINIMUM_NORM_ROTATION, FOURTH_ORDER)
+}
 
 
 def integrate_(

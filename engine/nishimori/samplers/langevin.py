@@ -55,6 +55,10 @@ class LangevinKernel:
     randomness: Randomness
     streams: Streams = Streams()
 
+    @property
+    def gradients_per_step(self) -> int:
+        return self.splitting.gradients_per_step
+
     def init(self, position: Position) -> State:
         momentum = self.randomness.fill_normals(position.empty_like(), self.streams.momentum_start, 0)
         return State(position, *self.target.energy_and_gradient(position), momentum)

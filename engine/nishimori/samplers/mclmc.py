@@ -38,6 +38,7 @@ class AdjustedKernel:
     jitter: float
     randomness: Randomness
     streams: Streams = Streams()
+    gradients_per_step: int = 1
 
     def init(self, position: Position) -> State:
         return State(position, *self.target.energy_and_gradient(position))
@@ -72,6 +73,7 @@ class UnadjustedKernel:
     num_steps: int
     randomness: Randomness
     streams: Streams = Streams()
+    gradients_per_step: int = 1
 
     def init(self, position: Position) -> State:
         velocity = self.randomness.fill_normals(position.empty_like(), self.streams.momentum_start, 0)

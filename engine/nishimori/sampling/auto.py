@@ -26,7 +26,13 @@ Candidate = tuple[str, str]
 NamedTarget = Posterior | CollapsedPosterior
 
 TARGETS: dict[str, type[Posterior] | type[CollapsedPosterior]] = {"plain": Posterior, "collapsed": CollapsedPosterior}
-CANDIDATES: tuple[Candidate, ...] = (("plain", "leapfrog"), ("plain", "rotation"), ("collapsed", "rotation"))
+CANDIDATES: tuple[Candidate, ...] = (
+    ("plain", "minimum_norm"),
+    ("plain", "minimum_norm_rotation"),
+    ("plain", "leapfrog"),
+    ("plain", "rotation"),
+    ("collapsed", "rotation"),
+)
 """Leapfrog on the collapsed posterior is rotation with a worse step: it won on no problem that was measured."""
 SCREENED_INSTANCES = 4
 MOST_PER_GRADIENT = 1 / (1 + COST_OF_A_TRANSITION)
