@@ -44,13 +44,17 @@ class Blocks:
 
     @cached_property
     def pieces(self) -> NDArray[np.int64]:
+        """`cut` at `PIECE`."""
+        return self.cut(PIECE)
+
+    def cut(self, largest: int) -> NDArray[np.int64]:
         """The pieces of one row, [pieces, 5]: block, elements of a row before the block, size of the block, and the
         range of the piece within the block."""
         starts = np.cumsum((0, *self.sizes))
         cut = [
-            (block, starts[block], size, first, min(first + PIECE, size))
+            (block, starts[block], size, first, min(first + largest, size))
             for block, size in enumerate(self.sizes)
-            for first in range(0, size, PIECE)
+            for first in range(0, size, largest)
         ]
         return np.array(cut, np.int64).reshape(-1, 5)
 
@@ -68,13 +72,13 @@ class Blocks:
 
 
 class Buffer:
-    """A flat buffer with its blocks. `array` is the same memory for Numba, None where it has no kernel for it: off the
-    CPU, where it is not contiguous or of another format than `FORMATS`, and where gradients are recorded.
+    """A flat buffer with its blocks. `plain` says whether compiled kernels take it: contiguous, of one of `FORMATS`,
+    and no gradients recorded. `array` is the memory of a plain buffer on the CPU.
 
     Raises ValueError for a tensor that the blocks do not fill.
     """
 
-    __slots__ = ("array", "blocks", "flat")
+    __slots__ = ("_array", "blocks", "flat", "plain")
 
     def __init__(self, flat: Tensor, blocks: Blocks) -> None:
         if flat.numel() != blocks.elements:
@@ -82,9 +86,15 @@ class Buffer:
                 f"a buffer has {flat.numel()} elements and its blocks {blocks.elements}; give one of "
                 f"{blocks.instances} instances of {blocks.chains} chains of {sum(blocks.sizes)} elements"
             )
-        plain = flat.is_cpu and flat.dtype in FORMATS and flat.is_contiguous() and not flat.requires_grad
         self.flat, self.blocks = flat, blocks
-        self.array: NDArray[Any] | None = flat.numpy() if plain else None
+        self.plain = flat.dtype in FORMATS and flat.is_contiguous() and not flat.requires_grad
+        self._array: NDArray[Any] | None = None
+
+    @property
+    def array(self) -> NDArray[Any]:
+        if self._array is None:
+            self._array = self.flat.numpy()
+        return self._array
 
     @property
     def parts(self) -> list[Tensor]:

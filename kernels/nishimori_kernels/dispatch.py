@@ -1,5 +1,7 @@
-"""Which implementation of an operation runs: Numba's on the CPU, torch's elsewhere. Nothing falls back."""
+"""Which implementation of an operation runs: Numba's on the CPU, Triton's on CUDA, torch's elsewhere. Nothing falls
+back."""
 
+import os
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -7,27 +9,37 @@ from torch import Tensor
 
 from nishimori_kernels.blocks import FORMATS, Buffer
 
-Implementation = Literal["auto", "numba", "torch"]
-IMPLEMENTATIONS = ("auto", "numba", "torch")
+Compiled = Literal["numba", "triton"]
+Chosen = Literal["numba", "triton", "torch"]
+Implementation = Literal["auto", "numba", "triton", "torch"]
+IMPLEMENTATIONS = ("auto", "numba", "triton", "torch")
 
 
-def is_compiled(implementation: Implementation, tensor: Tensor) -> bool:
-    """Whether Numba's kernel is to run on `tensor`: for "numba", and for "auto" on the CPU.
+def interpreted() -> bool:
+    """Whether Triton's kernels run in its interpreter, on CPU tensors: asked of the environment, as Triton does."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
-    Raises ValueError for an implementation that is not known, and for "numba" off the CPU.
+
+def chosen(implementation: Implementation, tensor: Tensor) -> Chosen:
+    """What is to run on `tensor`; "auto" takes the compiled kernel of its device.
+
+    Raises ValueError for an implementation that is not known, and for a compiled one on another device.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} is not known; use one of {', '.join(IMPLEMENTATIONS)}")
-    if implementation == "numba" and not tensor.is_cpu:
-        raise ValueError(f"there is no numba kernel for {tensor.device.type} tensors; use torch")
-    return implementation != "torch" and tensor.is_cpu
+    if implementation == "auto":
+        return "numba" if tensor.is_cpu else "triton" if tensor.is_cuda else "torch"
+    runs = {"numba": tensor.is_cpu, "triton": tensor.is_cuda or interpreted(), "torch": True}
+    if not runs[implementation]:
+        raise ValueError(f"there is no {implementation} kernel for {tensor.device.type} tensors; use torch")
+    return implementation
 
 
-def arrays_of(implementation: Implementation, *buffers: Buffer) -> list[NDArray[Any]] | None:
-    """The memory of the buffers for Numba's kernel, None where torch is to run.
+def chosen_for(implementation: Implementation, *buffers: Buffer) -> Chosen:
+    """What is to run on buffers that go together.
 
-    Raises ValueError as `is_compiled`, for buffers of different blocks or formats, and where Numba is to run and has no
-    kernel for a buffer.
+    Raises ValueError as `chosen`, for buffers of different blocks or formats, and where a compiled kernel is to run and
+    there is none for such a buffer.
     """
     blocks, dtype = buffers[0].blocks, buffers[0].flat.dtype
     for buffer in buffers:
@@ -36,15 +48,22 @@ def arrays_of(implementation: Implementation, *buffers: Buffer) -> list[NDArray[
                 f"buffers of {blocks} in {dtype} and of {buffer.blocks} in {buffer.flat.dtype} are given together; "
                 "give all of them the same blocks and format"
             )
-    if not is_compiled(implementation, buffers[0].flat):
-        return None
-    return [_refuse(buffer) if buffer.array is None else buffer.array for buffer in buffers]
+    name = chosen(implementation, buffers[0].flat)
+    if name != "torch":
+        for buffer in buffers:
+            if not buffer.plain:
+                _refuse(name, buffer.flat)
+    return name
 
 
-def _refuse(buffer: Buffer) -> NDArray[Any]:
-    flat = buffer.flat
+def arrays_of(*buffers: Buffer) -> list[NDArray[Any]]:
+    """The memory of buffers for which Numba was chosen."""
+    return [buffer.array for buffer in buffers]
+
+
+def _refuse(name: Compiled, flat: Tensor) -> None:
     if flat.dtype not in FORMATS:
-        raise ValueError(f"there is no numba kernel for {flat.dtype}; use float32, float64 or implementation torch")
+        raise ValueError(f"there is no {name} kernel for {flat.dtype}; use float32, float64 or implementation torch")
     if flat.requires_grad:
-        raise ValueError("numba kernels record no gradients; give a detached tensor, or use torch")
-    raise ValueError(f"numba kernels need contiguous buffers, got strides {flat.stride()}; give a contiguous copy")
+        raise ValueError(f"{name} kernels record no gradients; give a detached tensor, or use torch")
+    raise ValueError(f"{name} kernels need contiguous buffers, got strides {flat.stride()}; give a contiguous copy")

@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused():
             restore_(wrong, values, copy(values))
     with pytest.raises(ValueError, match="same blocks and format"):
         restore_(accepted, values, Buffer(values.flat.double(), blocks))
-    with pytest.raises(ValueError, match="is not known; use one of auto, numba, torch"):
+    with pytest.raises(ValueError, match="is not known; use one of auto, numba, triton, torch"):
         restore_(accepted, values, values, "cuda")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="give one uniform an error"):
         metropolis(torch.zeros(2), torch.zeros(3), 1e3)

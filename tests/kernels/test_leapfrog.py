@@ -87,8 +87,8 @@ def test_what_there_is_no_kernel_for_is_refused():
     half = Buffer(torch.zeros(3, dtype=torch.float16), blocks)
     single, double = (Buffer(torch.zeros(3, dtype=dtype), blocks) for dtype in FORMATS)
     for move in (add_scaled_, rotate_):
-        with pytest.raises(ValueError, match="is not known; use one of auto, numba, torch"):
-            move(single, single, torch.tensor(1.0), "triton")  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ValueError, match="is not known; use one of auto, numba, triton, torch"):
+            move(single, single, torch.tensor(1.0), "cuda")  # pyright: ignore[reportArgumentType]
         with pytest.raises(ValueError, match="no numba kernel for torch.float16; use"):
             move(half, half, torch.tensor(1.0), "auto")
         with pytest.raises(ValueError, match="same blocks and format"):

@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_refused():
     for refresh in (fill_normals_, refresh_):
         with pytest.raises(ValueError, match="an address of 3 instances and 2 chains is given for a buffer of 2 and 3"):
             refresh(out, address(Blocks(3, 2, (4,))))
-        with pytest.raises(ValueError, match="is not known; use one of auto, numba, torch"):
+        with pytest.raises(ValueError, match="is not known; use one of auto, numba, triton, torch"):
             refresh(out, address(out.blocks), "cuda")  # pyright: ignore[reportArgumentType]
         with pytest.raises(ValueError, match="no numba kernel for torch.float16"):
             refresh(poisoned(out.blocks, torch.float16), address(out.blocks))

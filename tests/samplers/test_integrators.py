@@ -13,7 +13,8 @@ from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.models.target import Target
 from nishimori.samplers.hmc import HMC
-from nishimori.samplers.integrators import INTEGRATORS, integrate_
+from nishimori.samplers.integration import integrate_
+from nishimori.samplers.integrators import INTEGRATORS
 
 NAMES = sorted(INTEGRATORS)
 

@@ -50,6 +50,7 @@ class Posterior:
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
+        self.recordings: dict[object, object] = {}
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
 

@@ -15,7 +15,8 @@ from nishimori.models.layout import Position, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers.base import Info, State, Streams, choose_, decide, gradient_of
-from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
+from nishimori.samplers.integration import integrate_
+from nishimori.samplers.integrators import INTEGRATORS, Splitting
 from nishimori.samplers.trajectories import hamiltonian_trajectory, jittered, require_choices
 
 

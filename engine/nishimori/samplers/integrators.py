@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from nishimori.models.layout import Position, add_scaled_, rotate_
-from nishimori.models.target import Target
 
 
 @dataclass(frozen=True)
@@ -99,31 +98,3 @@ FOURTH_ORDER = Splitting("fourth_order", _kick_full_, _drift_straight_, *_FOURTH
 INTEGRATORS = {
     splitting.name: splitting for splitting in (LEAPFROG, ROTATION, MINIMUM_NORM, MINIMUM_NORM_ROTATION, FOURTH_ORDER)
 }
-
-
-def integrate_(
-    target: Target,
-    splitting: Splitting,
-    position: Position,
-    momentum: Position,
-    gradient: Position,
-    step_size: Tensor,
-    num_steps: int,
-) -> Tensor:
-    """Follow `num_steps` steps in place; returns U at the end, [instances, chains].
-
-    `gradient` holds dU at the start and at the end; `step_size` is any shape that `layout.broadcast` takes.
-    """
-    kicks, drifts = splitting.kicks, splitting.drifts
-    splitting.kick_(momentum, position, gradient, kicks[0] * step_size)
-    for number in range(num_steps):
-        for part, drift in enumerate(drifts, start=1):
-            splitting.drift_(position, momentum, drift * step_size)
-            if number == num_steps - 1 and part == len(drifts):
-                break
-            target.gradient(position, out=gradient)
-            kick = kicks[part] + (kicks[0] if part == len(drifts) else 0.0)
-            splitting.kick_(momentum, position, gradient, kick * step_size)
-    energy, _ = target.energy_and_gradient(position, out=gradient)
-    splitting.kick_(momentum, position, gradient, kicks[-1] * step_size)
-    return energy

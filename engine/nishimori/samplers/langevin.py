@@ -34,7 +34,8 @@ from nishimori.samplers.base import (
     require_positive,
 )
 from nishimori.samplers.inner_steps import address, follow, require_inner_steps
-from nishimori.samplers.integrators import INTEGRATORS, Splitting, integrate_
+from nishimori.samplers.integration import integrate_
+from nishimori.samplers.integrators import INTEGRATORS, Splitting
 from nishimori.samplers.trajectories import hamiltonian_trajectory, require_choices
 
 

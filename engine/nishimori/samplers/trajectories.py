@@ -8,7 +8,8 @@ from nishimori.models.layout import Position, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers.base import State, gradient_of, require_fraction, require_positive, require_whole
-from nishimori.samplers.integrators import Splitting, integrate_
+from nishimori.samplers.integration import integrate_
+from nishimori.samplers.integrators import Splitting
 from nishimori_kernels.rng.streams import Stream
 
 

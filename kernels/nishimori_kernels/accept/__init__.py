@@ -1,4 +1,4 @@
-"""The Metropolis decision and its consequence: `reference` is the definition, `cpu` the implementation by Numba."""
+"""The Metropolis decision and its consequence: `reference` is the definition, `cpu` Numba's and `gpu` Triton's."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nishimori_kernels.accept import cpu, reference
 from nishimori_kernels.blocks import Buffer
-from nishimori_kernels.dispatch import Implementation, arrays_of, is_compiled
+from nishimori_kernels.dispatch import Implementation, arrays_of, chosen, chosen_for
 
 
 class Decision(NamedTuple):
@@ -28,13 +28,18 @@ def metropolis(
 
     A NaN or infinite energy error has probability 0, is rejected and divergent. `energy_error` = H(proposed) -
     H(current) and `uniform` in (0, 1) are float64, of one shape. Raises ValueError for other shapes, and as
-    `dispatch.is_compiled`.
+    `dispatch.chosen`.
     """
     if energy_error.shape != uniform.shape:
         shapes = f"{list(energy_error.shape)} and {list(uniform.shape)}"
         raise ValueError(f"energy errors and uniforms have the shapes {shapes}; give one uniform an error")
-    if not is_compiled(implementation, energy_error):
+    name = chosen(implementation, energy_error)
+    if name == "torch":
         return Decision(*reference.metropolis(energy_error, uniform, divergence))
+    if name == "triton":
+        from nishimori_kernels.accept import gpu
+
+        return Decision(*gpu.metropolis(energy_error, uniform, divergence))
     errors, shape = energy_error.numpy(), energy_error.shape
     acceptance, accepted, divergent = np.empty(shape), np.empty(shape, np.bool_), np.empty(shape, np.bool_)
     made = acceptance.reshape(-1), accepted.reshape(-1), divergent.reshape(-1)
@@ -46,14 +51,18 @@ def restore_(accepted: Tensor, proposed: Buffer, current: Buffer, implementation
     """Rows of `proposed` that are not `accepted` [instances, chains] become those of `current`, in place.
 
     They are copied, never weighed: a NaN that was rejected is gone. Raises ValueError for anything but one bool a row,
-    and as `dispatch.arrays_of`.
+    and as `dispatch.chosen_for`.
     """
     blocks = proposed.blocks
     if accepted.dtype is not torch.bool or accepted.shape != (blocks.instances, blocks.chains):
         given = f"{accepted.dtype} {list(accepted.shape)}"
         raise ValueError(f"accepted is {given}; give a bool for each of {blocks.instances} x {blocks.chains} rows")
-    arrays = arrays_of(implementation, proposed, current)
-    if arrays is None:
+    name = chosen_for(implementation, proposed, current)
+    if name == "torch":
         return reference.restore_(accepted, proposed, current)
-    new, old = arrays
+    if name == "triton":
+        from nishimori_kernels.accept import gpu
+
+        return gpu.restore_(accepted, proposed, current)
+    new, old = arrays_of(proposed, current)
     cpu.restore(accepted.numpy().reshape(-1), new, old, blocks.pieces, blocks.rows)

@@ -7,11 +7,12 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from nishimori_kernels.dispatch import interpreted
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, TorchActivation
 from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
 
-Implementation = Literal["auto", "numba", "torch", "emulated"]
-IMPLEMENTATIONS = ("auto", "numba", "torch", "emulated")
+Implementation = Literal["auto", "numba", "triton", "torch", "emulated"]
+IMPLEMENTATIONS = ("auto", "numba", "triton", "torch", "emulated")
 FORCES = ("bf16", "fp16", "tf32", "bf16x3")
 """Precisions of a force's products alone, for float32 weights."""
 _LEAST_SHARE = 0.8
@@ -37,30 +38,40 @@ class Force(Protocol):
 def activation_kernel(
     name: str, device: torch.device, dtype: torch.dtype, implementation: Implementation = "auto"
 ) -> ActivationKernel:
-    """The kernel of a named activation. "auto" takes Numba's where there is one for this device and dtype.
+    """The kernel of a named activation. "auto" takes the compiled one where there is one for this device and dtype.
 
-    Raises ValueError for "numba" where there is none, and for an implementation that is not known.
+    Raises ValueError for "numba" and "triton" where there is none, and for an implementation that is not known.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} is not known; use one of {', '.join(IMPLEMENTATIONS)}")
-    compiled = _compiled(name, device, dtype) if implementation != "torch" else None
-    if compiled is None and implementation == "numba":
-        raise ValueError(f"activation {name!r} has no numba kernel for {dtype} on {device.type}; use torch")
+    compiled = _compiled(name, device, dtype, implementation) if implementation != "torch" else None
+    if compiled is None and implementation in ("numba", "triton"):
+        raise ValueError(f"activation {name!r} has no {implementation} kernel for {dtype} on {device.type}; use torch")
     return compiled or TORCH_ACTIVATIONS[name]
 
 
-def _compiled(name: str, device: torch.device, dtype: torch.dtype) -> ActivationKernel | None:
-    if device.type != "cpu" or dtype != torch.float32:
+def _compiled(
+    name: str, device: torch.device, dtype: torch.dtype, implementation: Implementation
+) -> ActivationKernel | None:
+    if dtype != torch.float32:
         return None
-    from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
+    if device.type == "cpu" and implementation != "triton":
+        from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
 
-    return COMPILED_ACTIVATIONS.get(name)
+        return COMPILED_ACTIVATIONS.get(name)
+    if implementation != "numba" and (device.type == "cuda" or interpreted()):
+        from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
+
+        return TRITON_ACTIVATIONS.get(name)
+    return None
 
 
 def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> Network:
     """Chain by chain where the activation is compiled and the chains are small or keep all threads at work, else in
     blocks."""
-    if is_compiled(kernel) and (_work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE):
+    if _is_numba(kernel, inputs.device) and (
+        _work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE
+    ):
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 
         return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
@@ -68,8 +79,16 @@ def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, 
     return BlockedNetwork(inputs, widths, kernel, chains, size)
 
 
-def is_compiled(kernel: ActivationKernel) -> bool:
+def _is_compiled(kernel: ActivationKernel) -> bool:
     return not isinstance(kernel, TorchActivation)
+
+
+def _is_numba(kernel: ActivationKernel, device: torch.device) -> bool:
+    if device.type != "cpu" or not _is_compiled(kernel):
+        return False
+    from nishimori_kernels.energy.cpu import CompiledActivation
+
+    return isinstance(kernel, CompiledActivation)
 
 
 def _work(inputs: Tensor, widths: Sequence[int]) -> int:
@@ -86,8 +105,10 @@ def _share(rows: int) -> float:
 
 def available_forces(kernel: ActivationKernel, device: torch.device) -> tuple[str, ...]:
     """The precisions of `FORCES` that this device has instructions for, with this activation."""
-    cpu = device.type == "cpu" and is_compiled(kernel)
-    return ("bf16",) if cpu and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()) else ()
+    if _is_numba(kernel, device):
+        return ("bf16",) if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else ()
+    units = device.type == "cuda" and _is_compiled(kernel) and torch.cuda.get_device_capability(device) >= (8, 0)
+    return ("bf16", "fp16", "tf32") if units else ()
 
 
 def require_force(precision: str, kernel: ActivationKernel, device: torch.device, name: str) -> None:
@@ -106,6 +127,10 @@ def force_of(
 ) -> Force:
     """The force of `require_force`."""
     require_force(precision, kernel, inputs.device, name)
+    if inputs.is_cuda:
+        from nishimori_kernels.energy.coarse import CoarseNetwork
+
+        return CoarseNetwork(inputs, widths, kernel, chains, precision)  # pyright: ignore[reportArgumentType]
     from nishimori_kernels.energy.bfloat16 import Bfloat16Network
 
     return Bfloat16Network(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]

@@ -1,10 +1,8 @@
 """exp, tanh and erf of float32 numbers, as straight-line arithmetic that LLVM vectorises inside a Numba loop.
 
-Each is a polynomial near zero and an exponential far from it, both evaluated and one selected. Coefficients: minimax
-fits of the relative error by Lawson's iteratively reweighted least squares in float64, rounded to float32; the errors
-of the fits are below 0.1 of half a unit in the last place, those of the functions below 2 units (tests/kernels/
-test_elementary.py looks at them all). Multiply-adds may be fused: values can differ by a unit between processors, and
-from a run with NUMBA_DISABLE_JIT=1. NaN stays NaN.
+Each is a polynomial near zero and an exponential far from it, both evaluated and one selected (`coefficients.py`); the
+errors are below 2 units in the last place (tests/kernels/test_elementary.py looks at them all). Multiply-adds may be
+fused: values can differ by a unit between processors, and from a run with NUMBA_DISABLE_JIT=1. NaN stays NaN.
 
 exp(x)  = 2^m exp(f), m = round(x / ln 2), |f| <= ln 2 / 2;   exp(f) = 1 + f + f^2 P(f)
 tanh(x) = x + x^3 P(x^2) where |x| < 0.625, else 1 - 2 / (exp(2 |x|) + 1) with the sign of x
@@ -16,6 +14,8 @@ import math
 import numpy as np
 from numba import njit
 
+from nishimori_kernels.energy.coefficients import ERF, EXP, LOG_ERFC, TANH
+
 STRAIGHT = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 """How the functions here, and the loops around them, are compiled: division is the hardware's, multiply-adds fuse."""
 
@@ -23,30 +23,10 @@ _LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.4426950408889634), np.float32(0.6933
 _ROUND = np.float32(1.5 * 2**23)
 """Added and taken away again, it rounds to a whole number."""
 _LARGEST = np.float32(88.0)
-_EXP = (0.0013814599951729178, 0.008368715643882751, 0.04166838899254799, 0.1666652113199234, 0.4999999403953552)
-_TANH = (-0.005704978480935097, 0.020639078691601753, -0.05373971164226532, 0.13331441581249237, -0.3333328068256378)
-_ERF = (
-    8.513102511642501e-05,
-    -0.0008175639086402953,
-    0.005203858949244022,
-    -0.02686050906777382,
-    0.11283715069293976,
-    -0.37612634897232056,
-    0.12837916612625122,
-)
-_LOG_ERFC = (
-    0.00019822070316877216,
-    -0.003065499709919095,
-    0.02231524884700775,
-    -0.10411374270915985,
-    -0.6369760036468506,
-    -1.127797245979309,
-    -0.0001664390874793753,
-)
-_E0, _E1, _E2, _E3, _E4 = map(np.float32, _EXP)
-_T0, _T1, _T2, _T3, _T4 = map(np.float32, _TANH)
-_S0, _S1, _S2, _S3, _S4, _S5, _S6 = map(np.float32, _ERF)
-_L0, _L1, _L2, _L3, _L4, _L5, _L6 = map(np.float32, _LOG_ERFC)
+_E0, _E1, _E2, _E3, _E4 = map(np.float32, EXP)
+_T0, _T1, _T2, _T3, _T4 = map(np.float32, TANH)
+_S0, _S1, _S2, _S3, _S4, _S5, _S6 = map(np.float32, ERF)
+_L0, _L1, _L2, _L3, _L4, _L5, _L6 = map(np.float32, LOG_ERFC)
 _ONE, _TWO = np.float32(1), np.float32(2)
 _TANH_SPLIT, _TANH_FLAT = np.float32(0.625), np.float32(10)
 _ERF_SPLIT, _ERF_FLAT = np.float32(0.9), np.float32(4)

@@ -1,10 +1,10 @@
-"""The moves of Hamiltonian dynamics, in place: `reference` is the definition, `cpu` the implementation by Numba."""
+"""The moves of Hamiltonian dynamics, in place: `reference` is the definition, `cpu` Numba's and `gpu` Triton's."""
 
 import numpy as np
 from torch import Tensor
 
 from nishimori_kernels.blocks import Blocks, Buffer
-from nishimori_kernels.dispatch import Implementation, arrays_of
+from nishimori_kernels.dispatch import Implementation, arrays_of, chosen_for
 from nishimori_kernels.leapfrog import cpu, reference
 
 
@@ -12,25 +12,33 @@ def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor, implementatio
     """buffer += factor * direction: a kick (minus the time and the gradient) or a drift (the time and the momentum).
 
     `factor` is [instances], [instances, chains] or [blocks, instances, chains], any axis of length one instead, and is
-    rounded to the buffers' format. Both implementations round alike. Raises ValueError for factors of another shape,
-    and as `dispatch.arrays_of`.
+    rounded to the buffers' format. All implementations round alike. Raises ValueError for factors of another shape,
+    and as `dispatch.chosen_for`.
     """
-    arrays = arrays_of(implementation, buffer, direction)
-    if arrays is None:
+    name = chosen_for(implementation, buffer, direction)
+    if name == "torch":
         return reference.add_scaled_(buffer, direction, factor)
-    (values, step), blocks = arrays, buffer.blocks
+    if name == "triton":
+        from nishimori_kernels.leapfrog import gpu
+
+        return gpu.add_scaled_(buffer, direction, factor)
+    (values, step), blocks = arrays_of(buffer, direction), buffer.blocks
     cpu.add_scaled(values, step, _spread(factor, blocks), blocks.chains, blocks.pieces, blocks.rows)
 
 
 def rotate_(position: Buffer, momentum: Buffer, angle: Tensor, implementation: Implementation = "auto") -> None:
     """The exact flow of |position|^2 / 2 + |momentum|^2 / 2 over the time `angle` (shapes and errors of `add_scaled_`).
 
-    The two implementations may differ in the last place of a cosine or sine.
+    Implementations may differ in the last place of a cosine or sine.
     """
-    arrays = arrays_of(implementation, position, momentum)
-    if arrays is None:
+    name = chosen_for(implementation, position, momentum)
+    if name == "torch":
         return reference.rotate_(position, momentum, angle)
-    (q, p), blocks = arrays, position.blocks
+    if name == "triton":
+        from nishimori_kernels.leapfrog import gpu
+
+        return gpu.rotate_(position, momentum, angle)
+    (q, p), blocks = arrays_of(position, momentum), position.blocks
     cpu.rotate(q, p, _spread(angle, blocks), blocks.chains, blocks.pieces, blocks.rows)
 
 

@@ -82,11 +82,15 @@ def uniforms_at(
     address: Address,
     device: torch.device | str = "cpu",
     *,
-    implementation: Implementation | None = None,
+    implementation: Implementation | Literal["triton"] | None = None,
 ) -> torch.Tensor:
-    """Return ``uniforms`` of element 0 at an address that is checked already."""
-    shape = (len(address.tags), len(address.chains))
-    if _implementation(implementation, torch.device(device)) == "torch":
+    """Return ``uniforms`` of element 0 at an address that is checked already; None means "triton" on CUDA."""
+    shape, device = (len(address.tags), len(address.chains)), torch.device(device)
+    if implementation == "triton" or (implementation is None and device.type == "cuda"):
+        from nishimori_kernels.rng import gpu
+
+        return gpu.uniforms(address, device)
+    if _implementation(implementation, device) == "torch":
         words = torch.empty((*shape, 1), dtype=torch.int64, device=device)
         torch_ops.fill_bits(words, address, 0)
         return _uniforms(words)

@@ -1,0 +1,227 @@
+"""Activations fused with what stands beside them, in Triton: float32 numbers, kept in float32, bfloat16 or float16.
+
+Matrix products are cuBLAS's; between two of them a tensor [networks, width, samples] goes through memory once. What is
+not a polynomial is the hardware's exponential and division: values lie within 4 units in the last place of float32.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from nishimori_kernels.energy import coefficients
+from nishimori_kernels.pieces import launch
+
+IDENTITY, TANH, ERF, RELU = (tl.constexpr(kind) for kind in range(4))
+FUSED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
+LANES, ROWS, COLUMNS = 2048, 8, 128
+
+_TANH_0, _TANH_1, _TANH_2, _TANH_3, _TANH_4 = map(tl.constexpr, coefficients.TANH)
+_ERF_0, _ERF_1, _ERF_2, _ERF_3, _ERF_4, _ERF_5, _ERF_6 = map(tl.constexpr, coefficients.ERF)
+_LOG_0, _LOG_1, _LOG_2, _LOG_3, _LOG_4, _LOG_5, _LOG_6 = map(tl.constexpr, coefficients.LOG_ERFC)
+_TWO_OVER_ROOT_PI = tl.constexpr(2 / math.sqrt(math.pi))
+
+
+@triton.jit
+def _by_size(x, small, near, far):
+    """`near` where `small`, else `far` with the sign of x; NaN stays NaN."""
+    return tl.where(small | (x != x), tl.where(x != x, x, near), tl.where(x < 0.0, -far, far))
+
+
+@triton.jit
+def tanh(x):
+    """As `elementary.tanh`."""
+    size, square = tl.abs(x), x * x
+    near = x + x * square * ((((_TANH_0 * square + _TANH_1) * square + _TANH_2) * square + _TANH_3) * square + _TANH_4)
+    far = 1.0 - 2.0 / (tl.exp(2.0 * tl.minimum(size, 10.0)) + 1.0)
+    return _by_size(x, size < 0.625, near, far)
+
+
+@triton.jit
+def erf(x):
+    """As `elementary.erf`."""
+    size, square = tl.abs(x), x * x
+    p = ((((_ERF_0 * square + _ERF_1) * square + _ERF_2) * square + _ERF_3) * square + _ERF_4) * square + _ERF_5
+    near = x + x * (p * square + _ERF_6)
+    t = tl.minimum(size, 4.0)
+    q = (((((_LOG_0 * t + _LOG_1) * t + _LOG_2) * t + _LOG_3) * t + _LOG_4) * t + _LOG_5) * t + _LOG_6
+    far = 1.0 - tl.exp(q)
+    return _by_size(x, size < 0.9, near, far)
+
+
+@triton.jit
+def base_of(u, KIND: tl.constexpr):
+    if KIND == TANH:
+        return tanh(u)
+    elif KIND == ERF:
+        return erf(u)
+    elif KIND == RELU:
+        return tl.where(u < 0.0, 0.0, u)
+    else:
+        return u
+
+
+@triton.jit
+def slope_of(u, hidden, KIND: tl.constexpr):
+    """base'(u)."""
+    if KIND == TANH:
+        return 1.0 - hidden * hidden
+    elif KIND == ERF:
+        return _TWO_OVER_ROOT_PI * tl.exp(-u * u)
+    elif KIND == RELU:
+        return tl.where(hidden > 0.0, 1.0, 0.0 * hidden)
+    else:
+        return 0.0 * hidden + 1.0
+
+
+@triton.jit
+def activate_kernel(u, hidden, scale, count, KIND: tl.constexpr, LANES: tl.constexpr):
+    """u *= scale, hidden = base(u); where the slope needs `hidden` alone, `u` is left as it is."""
+    where = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
+    inside = where < count
+    values = tl.load(u + where, mask=inside, other=0.0).to(tl.float32) * scale
+    if KIND == ERF:
+        tl.store(u + where, values.to(u.dtype.element_ty), mask=inside)
+    tl.store(hidden + where, base_of(values, KIND).to(hidden.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def multiply_derivative_kernel(delta, u, hidden, scale, count, KIND: tl.constexpr, LANES: tl.constexpr):
+    """delta *= scale * base'(u)."""
+    where = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
+    inside = where < count
+    values = tl.load(delta + where, mask=inside, other=0.0).to(tl.float32) * scale
+    if KIND == ERF:
+        own = tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
+    else:
+        own = tl.load(hidden + where, mask=inside, other=0.0).to(tl.float32)
+    tl.store(delta + where, (values * slope_of(own, own, KIND)).to(delta.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def read_out_kernel(
+    u, hidden, readout, output, u_scale, scale, width, samples,
+    KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """u *= u_scale, hidden = base(u), output = scale * readout . hidden: some samples of a network a program."""
+    network = tl.program_id(1).to(tl.int64)
+    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for low in range(0, width, ROWS):
+        rows = low + tl.arange(0, ROWS)
+        inside = (rows < width)[:, None] & (columns < samples)[None, :]
+        where = network * width * samples + rows[:, None] * samples + columns[None, :]
+        values = tl.load(u + where, mask=inside, other=0.0).to(tl.float32) * u_scale
+        if KIND == ERF:
+            tl.store(u + where, values.to(u.dtype.element_ty), mask=inside)
+        made = base_of(values, KIND)
+        tl.store(hidden + where, made.to(hidden.dtype.element_ty), mask=inside)
+        weights = tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
+        total += weights[:, None] * made
+    tl.store(output + network * samples + columns, scale * tl.sum(total, axis=0), mask=columns < samples)
+
+
+@triton.jit
+def pull_back_read_out_kernel(
+    gradient, readout, u, hidden, delta, addend, out, delta_scale, out_scale, width, samples,
+    WEIGHED: tl.constexpr, KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """delta = delta_scale * readout * gradient * base'(u), out = addend + out_scale * hidden . gradient where WEIGHED:
+    some units of a network a program."""
+    network = tl.program_id(1).to(tl.int64)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    weights = delta_scale * tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for low in range(0, samples, COLUMNS):
+        columns = low + tl.arange(0, COLUMNS)
+        inside = (rows < width)[:, None] & (columns < samples)[None, :]
+        where = network * width * samples + rows[:, None] * samples + columns[None, :]
+        made = tl.load(hidden + where, mask=inside, other=0.0).to(tl.float32)
+        own = made
+        if KIND == ERF:
+            own = tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
+        g = tl.load(gradient + network * samples + columns, mask=columns < samples, other=0.0)
+        total += made * g[None, :]
+        pulled = weights[:, None] * g[None, :] * slope_of(own, made, KIND)
+        tl.store(delta + where, pulled.to(delta.dtype.element_ty), mask=inside)
+    if WEIGHED:
+        added = tl.load(addend + network * width + rows, mask=rows < width, other=0.0)
+        tl.store(out + network * width + rows, added + out_scale * tl.sum(total, axis=1), mask=rows < width)
+
+
+@dataclass(frozen=True)
+class TritonActivation:
+    """The interface of `TorchActivation`, for contiguous tensors on a GPU: `u`, `hidden` and `delta` in float32,
+    bfloat16 or float16, all else in float32. The scales beyond the interface, of u and of delta, are 1 where nothing is
+    said."""
+
+    kind: int
+    input_scale: float
+    in_place = True
+
+    @property
+    def from_output(self) -> bool:
+        return self.kind != ERF.value
+
+    def apply(self, u: Tensor, out: Tensor, scale: float = 1.0) -> None:
+        programs = triton.cdiv(u.numel(), LANES)
+        launch(activate_kernel, (programs,), FUSED, u, out, scale, u.numel(), self.kind, LANES)
+
+    def multiply_derivative_(self, delta: Tensor, u: Tensor, hidden: Tensor, scale: float = 1.0) -> None:
+        programs = triton.cdiv(u.numel(), LANES)
+        launch(multiply_derivative_kernel, (programs,), FUSED, delta, u, hidden, scale, u.numel(), self.kind, LANES)
+
+    def read_out(
+        self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor, u_scale: float = 1.0
+    ) -> None:
+        width, samples = u.shape[-2:]
+        grid = triton.cdiv(samples, COLUMNS), u.shape[:-2].numel()
+        launch(
+            read_out_kernel,
+            grid,
+            FUSED,
+            u,
+            hidden,
+            readout,
+            output,
+            u_scale,
+            scale,
+            width,
+            samples,
+            self.kind,
+            ROWS,
+            COLUMNS,
+        )
+
+    def pull_back_read_out(
+        self,
+        gradient: Tensor,
+        readout: Tensor,
+        scale: float,
+        u: Tensor,
+        hidden: Tensor,
+        delta: Tensor,
+        addend: Tensor | None,
+        out: Tensor | None,
+        out_scale: float | None = None,
+    ) -> None:
+        width, samples = u.shape[-2:]
+        grid = triton.cdiv(width, ROWS), u.shape[:-2].numel()
+        weighed = addend is not None and out is not None
+        own = (addend, out) if weighed else (readout, readout)
+        launch(pull_back_read_out_kernel, grid, FUSED, 
+            gradient, readout, u, hidden, delta, *own, scale, scale if out_scale is None else out_scale,
+            width, samples, weighed, self.kind, ROWS, COLUMNS)  # fmt: skip
+
+
+TRITON_ACTIVATIONS = {
+    "identity": TritonActivation(IDENTITY.value, 1.0),
+    "tanh": TritonActivation(TANH.value, 1.0),
+    "tanh2": TritonActivation(TANH.value, 2.0),
+    "erf": TritonActivation(ERF.value, 1.0),
+    "erf_sqrt2": TritonActivation(ERF.value, 0.5**0.5),
+    "relu": TritonActivation(RELU.value, 1.0),
+}

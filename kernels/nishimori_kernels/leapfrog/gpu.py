@@ -1,0 +1,54 @@
+"""Kick, drift and rotation in Triton: the operations and the rounding of `reference`."""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from nishimori_kernels.blocks import Buffer
+from nishimori_kernels.pieces import EXACT, LANES, factor_of, lanes_of, launch, pieces_of, place, spread_factor
+
+
+@triton.jit
+def add_scaled_kernel(
+    buffer, direction, factor, by_block, by_instance, by_chain, table, count, rows, chains,
+    ALIGNED: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    _, row, block, _, start, size = place(table, count, rows)
+    where, inside = lanes_of(start, size, ALIGNED, LANES)
+    own = factor_of(factor, by_block, by_instance, by_chain, block, row, chains)
+    values = tl.load(buffer + where, mask=inside, other=0.0)
+    step = tl.load(direction + where, mask=inside, other=0.0)
+    tl.store(buffer + where, values + own.to(values.dtype) * step, mask=inside)
+
+
+@triton.jit
+def rotate_kernel(
+    position, momentum, cosines, sines, by_block, by_instance, by_chain, table, count, rows, chains,
+    ALIGNED: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    _, row, block, _, start, size = place(table, count, rows)
+    where, inside = lanes_of(start, size, ALIGNED, LANES)
+    q = tl.load(position + where, mask=inside, other=0.0)
+    p = tl.load(momentum + where, mask=inside, other=0.0)
+    cosine = factor_of(cosines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
+    sine = factor_of(sines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
+    tl.store(position + where, cosine * q + sine * p, mask=inside)
+    tl.store(momentum + where, cosine * p - sine * q, mask=inside)
+
+
+def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:
+    """As `leapfrog.add_scaled_`."""
+    blocks, pieces = buffer.blocks, pieces_of(buffer.blocks, buffer.flat.device)
+    launch(add_scaled_kernel, (pieces.tasks(blocks),), EXACT, 
+        buffer.flat, direction.flat, *spread_factor(factor, buffer),
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES)  # fmt: skip
+
+
+def rotate_(position: Buffer, momentum: Buffer, angle: Tensor) -> None:
+    """As `leapfrog.rotate_`."""
+    blocks, pieces = position.blocks, pieces_of(position.blocks, position.flat.device)
+    cosines, (sines, *strides) = spread_factor(torch.cos(angle), position)[0], spread_factor(torch.sin(angle), position)
+    launch(rotate_kernel, (pieces.tasks(blocks),), EXACT, 
+        position.flat, momentum.flat, cosines, sines, *strides,
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES)  # fmt: skip
