@@ -58,7 +58,7 @@ def spread_factor(values: Tensor, buffer: Buffer) -> tuple[Tensor, int, int, int
 
 
 @triton.jit
-def place(table, count, rows):
+def place(table, count, rows, ALIGNED: tl.constexpr):
     """Of this program: its number, row and block; of its piece: the first element in the row and in the buffer, and how
     many there are."""
     task = tl.program_id(0).to(tl.int64)
@@ -66,16 +66,10 @@ def place(table, count, rows):
     entry = table + 5 * (task % count)
     block, before, size = tl.load(entry), tl.load(entry + 1), tl.load(entry + 2)
     first, last = tl.load(entry + 3), tl.load(entry + 4)
-    return task, row, block, before + first, rows * before + row * size + first, last - first
-
-
-@triton.jit
-def lanes_of(start, count, ALIGNED: tl.constexpr, LANES: tl.constexpr):
-    """Places in the buffer of the elements of a piece, and which of them there are."""
-    if ALIGNED:
-        start = tl.multiple_of(start, 4)
-    lanes = tl.arange(0, LANES)
-    return start + lanes, lanes < count
+    start, number = rows * before + row * size + first, last - first
+    if ALIGNED:  # the compiler cannot know, and without it reads four bytes at a time
+        start, number = tl.multiple_of(start, 4), tl.multiple_of(number, 4)
+    return task, row, block, before + first, start, number
 
 
 @triton.jit

@@ -14,6 +14,7 @@ from nishimori_kernels.energy import reference
 from nishimori_kernels.energy.blocked import BlockedNetwork
 from nishimori_kernels.energy.coarse import CoarseNetwork
 from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
+from nishimori_kernels.energy.small import SmallNetwork, is_small
 from nishimori_kernels.pieces import PIECE
 from nishimori_kernels.rng.address import Address, address_of
 from nishimori_kernels.rng.streams import Stream
@@ -214,8 +215,32 @@ def test_coarse_gradients_are_the_definition_to_their_rounding(widths, samples, 
         pytest.skip("products of 16-bit matrices with float32 results need a CUDA device")
     case = network(widths, samples, readout)
     force = CoarseNetwork(case[1].float(), widths, TRITON_ACTIVATIONS[name], 3, precision)
-    largest = 2e-6 if interpreted() else tolerance
+    assert_close_to_the_definition(force, case, name, 2e-6 if interpreted() else tolerance)
+
+
+def assert_close_to_the_definition(force, case: Network, name: str, tolerance: float) -> None:
+    """The slope of relu jumps: where rounding changes the sign of u it errs by one."""
+    largest = math.sqrt(tolerance) if name == "relu" and not interpreted() else tolerance
     for noise_variance in (0.1, 1e-4):
         found, expected = found_gradient(force, case, noise_variance), expected_gradient(case, name, noise_variance)
         for own, other in zip(found, expected, strict=True):
             assert float((own - other).norm() / other.norm()) < largest
+
+
+SMALL = [shape for shape in SHAPES if is_small(7, shape[0])]
+
+
+@pytest.mark.parametrize("least_programs", [1, 1000])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("widths", "samples", "readout"), [*SMALL, ((128,), 70, True)])
+@pytest.mark.parametrize(("precision", "tolerance"), COARSE)
+def test_gradients_in_one_launch_are_the_definition(
+    widths, samples, readout, name, precision, tolerance, least_programs, monkeypatch
+):
+    """By a program a network, and by several."""
+    if interpreted() and precision != "tf32":
+        pytest.skip("the interpreter multiplies no bfloat16 and rounds no tf32")
+    monkeypatch.setattr("nishimori_kernels.energy.small.LEAST_PROGRAMS", least_programs)
+    case = network(widths, samples, readout)
+    force = SmallNetwork(case[1].float(), widths, TRITON_ACTIVATIONS[name], 3, precision)
+    assert_close_to_the_definition(force, case, name, 2e-6 if interpreted() else tolerance)

@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.blocks import Buffer
-from nishimori_kernels.pieces import EXACT, LANES, lanes_of, launch, pieces_of, place
+from nishimori_kernels.pieces import EXACT, LANES, launch, pieces_of, place
 
 DECIDED = 128
 """Decisions a program."""
@@ -32,10 +32,11 @@ def metropolis_kernel(
 def restore_kernel(
     accepted, proposed, current, table, count, rows, ALIGNED: tl.constexpr, LANES: tl.constexpr
 ):  # fmt: skip
-    _, row, _, _, start, size = place(table, count, rows)
-    where, inside = lanes_of(start, size, ALIGNED, LANES)
+    _, row, _, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
     if tl.load(accepted + row) == 0:
-        tl.store(proposed + where, tl.load(current + where, mask=inside, other=0.0), mask=inside)
+        tl.store(proposed + start + lanes, tl.load(current + start + lanes, mask=inside, other=0.0), mask=inside)
 
 
 def metropolis(energy_error: Tensor, uniform: Tensor, divergence: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -129,8 +129,10 @@ def force_of(
     require_force(precision, kernel, inputs.device, name)
     if inputs.is_cuda:
         from nishimori_kernels.energy.coarse import CoarseNetwork
+        from nishimori_kernels.energy.small import SmallNetwork, is_small
 
-        return CoarseNetwork(inputs, widths, kernel, chains, precision)  # pyright: ignore[reportArgumentType]
+        network = SmallNetwork if is_small(inputs.shape[-1], widths) else CoarseNetwork
+        return network(inputs, widths, kernel, chains, precision)  # pyright: ignore[reportArgumentType]
     from nishimori_kernels.energy.bfloat16 import Bfloat16Network
 
     return Bfloat16Network(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]

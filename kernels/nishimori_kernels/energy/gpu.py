@@ -17,7 +17,9 @@ from nishimori_kernels.pieces import launch
 
 IDENTITY, TANH, ERF, RELU = (tl.constexpr(kind) for kind in range(4))
 FUSED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
-LANES, ROWS, COLUMNS = 2048, 8, 128
+LANES = 2048
+READ, PULL = (32, 64), (16, 128)
+"""Units and inputs that a program of `read_out_kernel`, `pull_back_read_out_kernel` has before it at a time."""
 
 _TANH_0, _TANH_1, _TANH_2, _TANH_3, _TANH_4 = map(tl.constexpr, coefficients.TANH)
 _ERF_0, _ERF_1, _ERF_2, _ERF_3, _ERF_4, _ERF_5, _ERF_6 = map(tl.constexpr, coefficients.ERF)
@@ -178,7 +180,7 @@ class TritonActivation:
         self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor, u_scale: float = 1.0
     ) -> None:
         width, samples = u.shape[-2:]
-        grid = triton.cdiv(samples, COLUMNS), u.shape[:-2].numel()
+        grid = triton.cdiv(samples, READ[1]), u.shape[:-2].numel()
         launch(
             read_out_kernel,
             grid,
@@ -192,8 +194,7 @@ class TritonActivation:
             width,
             samples,
             self.kind,
-            ROWS,
-            COLUMNS,
+            *READ,
         )
 
     def pull_back_read_out(
@@ -209,12 +210,12 @@ class TritonActivation:
         out_scale: float | None = None,
     ) -> None:
         width, samples = u.shape[-2:]
-        grid = triton.cdiv(width, ROWS), u.shape[:-2].numel()
+        grid = triton.cdiv(width, PULL[0]), u.shape[:-2].numel()
         weighed = addend is not None and out is not None
         own = (addend, out) if weighed else (readout, readout)
         launch(pull_back_read_out_kernel, grid, FUSED, 
             gradient, readout, u, hidden, delta, *own, scale, scale if out_scale is None else out_scale,
-            width, samples, weighed, self.kind, ROWS, COLUMNS)  # fmt: skip
+            width, samples, weighed, self.kind, *PULL)  # fmt: skip
 
 
 TRITON_ACTIVATIONS = {

@@ -19,6 +19,10 @@ class Split:
     chains: int
     dims: Sequence[int]
 
+    @property
+    def depth(self) -> int:
+        return len(self.dims) - 1
+
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
         """Of one chain, the readout's last."""

@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.blocks import Buffer
-from nishimori_kernels.pieces import EXACT, LANES, factor_of, lanes_of, launch, pieces_of, place, spread_factor
+from nishimori_kernels.pieces import EXACT, LANES, factor_of, launch, pieces_of, place, spread_factor
 
 
 @triton.jit
@@ -14,12 +14,13 @@ def add_scaled_kernel(
     buffer, direction, factor, by_block, by_instance, by_chain, table, count, rows, chains,
     ALIGNED: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    _, row, block, _, start, size = place(table, count, rows)
-    where, inside = lanes_of(start, size, ALIGNED, LANES)
+    _, row, block, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
     own = factor_of(factor, by_block, by_instance, by_chain, block, row, chains)
-    values = tl.load(buffer + where, mask=inside, other=0.0)
-    step = tl.load(direction + where, mask=inside, other=0.0)
-    tl.store(buffer + where, values + own.to(values.dtype) * step, mask=inside)
+    values = tl.load(buffer + start + lanes, mask=inside, other=0.0)
+    step = tl.load(direction + start + lanes, mask=inside, other=0.0)
+    tl.store(buffer + start + lanes, values + own.to(values.dtype) * step, mask=inside)
 
 
 @triton.jit
@@ -27,14 +28,15 @@ def rotate_kernel(
     position, momentum, cosines, sines, by_block, by_instance, by_chain, table, count, rows, chains,
     ALIGNED: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    _, row, block, _, start, size = place(table, count, rows)
-    where, inside = lanes_of(start, size, ALIGNED, LANES)
-    q = tl.load(position + where, mask=inside, other=0.0)
-    p = tl.load(momentum + where, mask=inside, other=0.0)
+    _, row, block, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
+    q = tl.load(position + start + lanes, mask=inside, other=0.0)
+    p = tl.load(momentum + start + lanes, mask=inside, other=0.0)
     cosine = factor_of(cosines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
     sine = factor_of(sines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
-    tl.store(position + where, cosine * q + sine * p, mask=inside)
-    tl.store(momentum + where, cosine * p - sine * q, mask=inside)
+    tl.store(position + start + lanes, cosine * q + sine * p, mask=inside)
+    tl.store(momentum + start + lanes, cosine * p - sine * q, mask=inside)
 
 
 def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:

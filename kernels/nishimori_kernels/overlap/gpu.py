@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.blocks import Blocks, Buffer
-from nishimori_kernels.pieces import EXACT, LANES, Pieces, lanes_of, launch, pieces_of, place
+from nishimori_kernels.pieces import EXACT, LANES, Pieces, launch, pieces_of, place
 
 SUMMED = 128
 """Partial sums taken at a time."""
@@ -16,10 +16,11 @@ SUMMED = 128
 def partial_dot_kernel(
     first, second, partial, table, count, rows, ALIGNED: tl.constexpr, LANES: tl.constexpr
 ):  # fmt: skip
-    task, _, _, _, start, size = place(table, count, rows)
-    where, inside = lanes_of(start, size, ALIGNED, LANES)
-    a = tl.load(first + where, mask=inside, other=0.0).to(tl.float64)
-    b = tl.load(second + where, mask=inside, other=0.0).to(tl.float64)
+    task, _, _, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
+    a = tl.load(first + start + lanes, mask=inside, other=0.0).to(tl.float64)
+    b = tl.load(second + start + lanes, mask=inside, other=0.0).to(tl.float64)
     tl.store(partial + task, tl.sum(a * b, axis=0))
 
 

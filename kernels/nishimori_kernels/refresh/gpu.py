@@ -16,14 +16,12 @@ def refresh_kernel(
     out, partial, key, step, chains, tags, table, count, rows, chain_count,
     SQUARED: tl.constexpr, ALIGNED: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    task, row, _, element, start, size = place(table, count, rows)
+    task, row, _, element, start, size = place(table, count, rows, ALIGNED)
     chain, tag = tl.load(chains + row % chain_count), tl.load(tags + row // chain_count)
     quad = element // 4
     values = normals_at(key, quad + tl.arange(0, LANES // 4), tl.load(step), chain, tag)
     lanes = tl.arange(0, LANES)
-    if ALIGNED:
-        start = tl.multiple_of(start, 4)
-    else:
+    if not ALIGNED:
         lanes += (4 * quad - element).to(tl.int32)
     inside = (lanes >= 0) & (lanes < size)
     tl.store(out + start + lanes, values.to(out.dtype.element_ty), mask=inside)
