@@ -5,7 +5,7 @@ from operation import Call
 from shapes import Bytes, Shape, Square
 from torch import Tensor
 
-from nishimori.models.layout import chain_dot
+from nishimori.models.layout import add_scaled_, chain_dot
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.rng.streams import Stream
 
@@ -19,6 +19,17 @@ def normals(shape: Shape, device: torch.device) -> Call:
 def torch_normals(shape: Shape, device: torch.device) -> Call:
     out = torch.empty_like(shape.position(device).flat)
     return lambda: torch.randn(out.shape, out=out)
+
+
+def kick(shape: Shape, device: torch.device) -> Call:
+    momentum, gradient = shape.position(device), shape.position(device, seed=1)
+    time = torch.full((1,), -1e-3, dtype=torch.float64, device=device)
+    return lambda: add_scaled_(momentum, gradient, time)
+
+
+def torch_kick(shape: Shape, device: torch.device) -> Call:
+    momentum, gradient = shape.position(device).flat, shape.position(device, seed=1).flat
+    return lambda: momentum.add_(gradient, alpha=-1e-3)
 
 
 def our_chain_dot(shape: Shape, device: torch.device) -> Call:

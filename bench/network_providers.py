@@ -2,11 +2,12 @@
 
 import torch
 from operation import Call
-from shapes import NOISE_VARIANCE, Shape
+from shapes import NOISE_VARIANCE, TRANSITION_STEPS, Shape
 from torch import Tensor
 
 import nishimori as nm
 from nishimori.models.layout import Position
+from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import reference
 from nishimori_kernels.readout.reference import negative_log_evidence
 
@@ -16,6 +17,22 @@ def gradient(precision: str, shape: Shape, device: torch.device) -> Call:
     position = target.initial_position(shape.chains, "prior", seed=0)
     out = position.empty_like()
     return lambda: target.gradient(position, out)
+
+
+def transition(precision: str, shape: Shape, device: torch.device) -> Call:
+    """Of HMC, a leapfrog trajectory of TRANSITION_STEPS steps, nothing observed."""
+    target = nm.Posterior(shape.problem(), precision, device.type)
+    randomness = Randomness.of(0, "", target.instances, range(shape.chains))
+    step_size = torch.full((1,), 0.3 / shape.dim**0.5, dtype=torch.float64)
+    kernel = nm.HMC(jitter=0.0).kernel(target, step_size, TRANSITION_STEPS, randomness)
+    state, step = kernel.init(target.initial_position(shape.chains, "prior", 0)), 0
+
+    def run() -> None:
+        nonlocal state, step
+        state, _ = kernel.step(state, step)
+        step += 1
+
+    return run
 
 
 def latent(shape: Shape, device: torch.device) -> Call:

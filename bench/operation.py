@@ -37,7 +37,8 @@ class Provider:
 class Operation:
     """`work` is what one call has to do on a case: floating-point operations for GFLOP/s, bytes for GB/s. `tests` are
     pytest paths from the root of the repository, none where nothing of ours runs. Times are printed beside that of
-    `baseline`, the label of a provider."""
+    `baseline`, the label of a provider. On CUDA `cuda_cases` and `cuda_tests` take the place of the others, where there
+    are any."""
 
     name: str
     tests: tuple[str | Path, ...]
@@ -46,6 +47,14 @@ class Operation:
     work: Callable[[Any], int]
     baseline: str
     unit: str = "GFLOP/s"
+    cuda_cases: tuple[Any, ...] = ()
+    cuda_tests: tuple[str | Path, ...] = ()
+
+    def cases_on(self, device: torch.device) -> tuple[Any, ...]:
+        return self.cuda_cases if device.type == "cuda" and self.cuda_cases else self.cases
+
+    def tests_on(self, device: torch.device) -> tuple[str | Path, ...]:
+        return self.cuda_tests if device.type == "cuda" and self.cuda_tests else self.tests
 
 
 def disagreement(operation: Operation, case: Any, calls: Mapping[Provider, Call]) -> str:

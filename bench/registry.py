@@ -7,7 +7,21 @@ import module_providers as module
 import network_providers as network
 import torch
 from operation import Operation, Provider
-from shapes import GRADIENT_SHAPES, MODULE_SHAPES, Bytes, Square, forward_work, gradient_work, readout_work
+from shapes import (
+    CUDA_SHAPES,
+    GRADIENT_SHAPES,
+    MODULE_SHAPES,
+    Bytes,
+    Square,
+    forward_work,
+    gradient_work,
+    readout_work,
+    transition_work,
+)
+
+from nishimori_kernels.energy.dispatch import FORCES
+
+TRITON = "tests/kernels/test_triton.py"
 
 OPERATIONS = (
     Operation(
@@ -16,12 +30,30 @@ OPERATIONS = (
         GRADIENT_SHAPES,
         (
             Provider("nishimori", partial(network.gradient, "fp32"), lambda found: found.blocks, ours=True),
-            Provider("nishimori", partial(network.gradient, "bf16"), lambda found: found.blocks, "bf16", True, 0.02),
+            *(
+                Provider("nishimori", partial(network.gradient, mode), lambda found: found.blocks, mode, True, 0.02)
+                for mode in FORCES
+            ),
             Provider("torch autograd", network.autograd_gradient, list),
             Provider("matrix products alone", network.gradient_products),
         ),
         gradient_work,
         baseline="matrix products alone",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=(f"{TRITON}::test_gradients_in_blocks_are_the_definition",),
+    ),
+    Operation(
+        "transition",
+        ("tests/samplers/test_integrators.py", "tests/samplers/test_hmc_stationarity.py"),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", partial(network.transition, "fp32"), ours=True),
+            *(Provider("nishimori", partial(network.transition, mode), None, mode, True) for mode in FORCES),
+        ),
+        transition_work,
+        baseline="nishimori",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=("tests/samplers/test_recorded.py",),
     ),
     Operation(
         "latent",
@@ -69,6 +101,22 @@ OPERATIONS = (
         lambda shape: 4 * shape.parameters,
         baseline="torch.randn",
         unit="GB/s",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=(f"{TRITON}::test_a_quarter_of_a_million_normals_have_the_bits_of_numba",),
+    ),
+    Operation(
+        "kick",
+        ("tests/kernels/test_leapfrog.py",),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", memory.kick, ours=True),
+            Provider("torch", memory.torch_kick),
+        ),
+        lambda shape: 12 * shape.parameters,
+        baseline="torch",
+        unit="GB/s",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=(f"{TRITON}::test_scaled_addition_is_the_definition_bit_for_bit",),
     ),
     Operation(
         "chain dot",
@@ -81,6 +129,8 @@ OPERATIONS = (
         lambda shape: 8 * shape.parameters,
         baseline="torch fp64",
         unit="GB/s",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=(f"{TRITON}::test_inner_products_are_the_definition",),
     ),
     Operation(
         "matrix product",
@@ -92,6 +142,7 @@ OPERATIONS = (
         ),
         lambda square: 2 * square.size**3,
         baseline="torch.mm",
+        cuda_cases=(Square(8192),),
     ),
     Operation(
         "memory copy",
@@ -101,6 +152,7 @@ OPERATIONS = (
         lambda block: 2 * block.count,
         baseline="torch copy",
         unit="GB/s",
+        cuda_cases=(Bytes(1 << 32),),
     ),
 )
 REGISTRY = {operation.name: operation for operation in OPERATIONS}

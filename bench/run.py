@@ -48,10 +48,10 @@ def run(operation: Operation, options: argparse.Namespace) -> str:
     """Print and keep the numbers of an operation; or, a sentence, why there are none."""
     device = resolve_device(options.device)
     print(f"\n{operation.name}", flush=True)
-    wrong = failure(operation)
+    wrong = failure(operation, device)
     if wrong:
         return wrong
-    for case in operation.cases:
+    for case in operation.cases_on(device):
         if options.against:
             rows, wrong = versions_timed(operation, case, options.against, options.repeats, device)
         else:
@@ -73,6 +73,7 @@ def listed(registry: Mapping[str, Operation]) -> str:
     for operation in registry.values():
         lines += [operation.name, f"    {', '.join(provider.label for provider in operation.providers)}"]
         lines += [f"    {case}" for case in operation.cases]
+        lines += [f"    {case} (CUDA)" for case in operation.cuda_cases]
     return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ def scaled() -> Operation:
 def measure(options: argparse.Namespace) -> list[Row]:
     """Printed and kept case by case. Raises SystemExit where tests fail or providers disagree."""
     operation, device, rows = scaled(), resolve_device(options.device), list[Row]()
-    wrong = failure(operation)
+    wrong = failure(operation, device)
     if wrong:
         raise SystemExit(wrong)
     jobs = [(REGISTRY[name], case) for name in LIMITS for case in REGISTRY[name].cases]

@@ -9,6 +9,7 @@ import nishimori as nm
 from nishimori.models.layout import Position
 
 NOISE_VARIANCE = 0.1
+TRANSITION_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,18 @@ class Bytes:
 
 
 GRADIENT_SHAPES = (Shape(100, 200, 1, 64), Shape(100, 200, 3, 64), Shape(400, 800, 1, 8), Shape(400, 800, 3, 8))
+CUDA_SHAPES = (Shape(1000, 2000, 2, 32), Shape(1000, 2000, 3, 32), Shape(100, 400, 2, 1024), Shape(100, 400, 2, 64))
 MODULE_SHAPES = (Shape(64, 200, 2, 64), Shape(16, 50, 2, 64), Shape(200, 400, 2, 16))
 
 
 def gradient_work(shape: Shape) -> int:
     """Floating-point operations of the matrix products of one gradient."""
     return operations_of(shape.dim, shape.samples, shape.depth, shape.chains)
+
+
+def transition_work(shape: Shape) -> int:
+    """Floating-point operations of the matrix products of a transition's gradients."""
+    return TRANSITION_STEPS * gradient_work(shape)
 
 
 def forward_work(shape: Shape) -> int:

@@ -5,6 +5,9 @@ registers, so that the quads of a random row fit wherever a piece begins. Launch
 is rounded once an operation, as in the references. With TRITON_INTERPRET=1 everything runs on CPU tensors, slowly.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
@@ -25,9 +28,37 @@ WARPS = 4
 EXACT: dict[str, Any] = {"num_warps": WARPS, "enable_fp_fusion": False}
 
 
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """A kernel with what it is compiled and run with."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    options: dict[str, Any]
+    arguments: tuple[Any, ...]
+
+
+_collected: ContextVar[list[Launch] | None] = ContextVar("collected launches", default=None)
+
+
 def launch(kernel: Any, grid: tuple[int, ...], options: dict[str, Any], *arguments: object) -> None:
     """Run a kernel on a grid of programs."""
-    kernel[grid](*arguments, **options)
+    collected = _collected.get()
+    if collected is None:
+        kernel[grid](*arguments, **options)
+    else:
+        collected.append(Launch(kernel, grid, options, arguments))
+
+
+@contextmanager
+def collected_launches() -> Iterator[list[Launch]]:
+    """Nothing runs within: what would is listed, for a compiler that needs no GPU."""
+    launches: list[Launch] = []
+    token = _collected.set(launches)
+    try:
+        yield launches
+    finally:
+        _collected.reset(token)
 
 
 @dataclass(frozen=True)

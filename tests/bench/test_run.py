@@ -36,7 +36,9 @@ def compared(operation: Operation) -> str:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_the_tests_of_an_operation_exist(name: str):
-    assert [path for path in REGISTRY[name].tests if not (ROOT / path).exists()] == []
+    operation = REGISTRY[name]
+    paths = [str(path).partition("::")[0] for path in (*operation.tests, *operation.cuda_tests)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -215,19 +215,20 @@ def test_coarse_gradients_are_the_definition_to_their_rounding(widths, samples, 
         pytest.skip("products of 16-bit matrices with float32 results need a CUDA device")
     case = network(widths, samples, readout)
     force = CoarseNetwork(case[1].float(), widths, TRITON_ACTIVATIONS[name], 3, precision)
-    assert_close_to_the_definition(force, case, name, 2e-6 if interpreted() else tolerance)
+    exact = interpreted() and precision == "tf32"
+    assert_close_to_the_definition(force, case, name, 2e-6 if exact else tolerance)
 
 
 def assert_close_to_the_definition(force, case: Network, name: str, tolerance: float) -> None:
     """The slope of relu jumps: where rounding changes the sign of u it errs by one."""
-    largest = math.sqrt(tolerance) if name == "relu" and not interpreted() else tolerance
+    largest = math.sqrt(tolerance) if name == "relu" and tolerance > 1e-4 else tolerance
     for noise_variance in (0.1, 1e-4):
         found, expected = found_gradient(force, case, noise_variance), expected_gradient(case, name, noise_variance)
         for own, other in zip(found, expected, strict=True):
             assert float((own - other).norm() / other.norm()) < largest
 
 
-SMALL = [shape for shape in SHAPES if is_small(7, shape[0])]
+SMALL = [shape for shape in SHAPES if is_small(7, shape[0], "bf16")]
 
 
 @pytest.mark.parametrize("least_programs", [1, 1000])
@@ -237,10 +238,13 @@ SMALL = [shape for shape in SHAPES if is_small(7, shape[0])]
 def test_gradients_in_one_launch_are_the_definition(
     widths, samples, readout, name, precision, tolerance, least_programs, monkeypatch
 ):
-    """By a program a network, and by several."""
-    if interpreted() and precision != "tf32":
-        pytest.skip("the interpreter multiplies no bfloat16 and rounds no tf32")
+    """By a program a network, and by several; float32, which the interpreter does not round to tf32, there alone."""
+    if interpreted() and precision == "bf16":
+        pytest.skip("the interpreter multiplies no bfloat16")
+    if not interpreted() and precision == "tf32":
+        pytest.skip("on a GPU this kernel takes 16-bit formats")
     monkeypatch.setattr("nishimori_kernels.energy.small.LEAST_PROGRAMS", least_programs)
     case = network(widths, samples, readout)
     force = SmallNetwork(case[1].float(), widths, TRITON_ACTIVATIONS[name], 3, precision)
-    assert_close_to_the_definition(force, case, name, 2e-6 if interpreted() else tolerance)
+    exact = interpreted() and precision == "tf32"
+    assert_close_to_the_definition(force, case, name, 2e-6 if exact else tolerance)

@@ -51,8 +51,8 @@ def sampled(target: nm.Posterior | WrappedTarget, problem: nm.Problem, tested: b
     exact = [linear_posterior(problem, place) for place in range(3)]
     mean = torch.tensor(np.stack([each for each, _ in exact])).unsqueeze(1)
     root = torch.linalg.cholesky(torch.tensor(np.linalg.inv(np.stack([each for _, each in exact]))))
-    averages = Averages(root, mean)
-    position = target.layout(CHAINS).empty(torch.float32, torch.device("cpu"))
+    averages = Averages(root.to(target.device), mean.to(target.device))
+    position = target.layout(CHAINS).empty(torch.float32, target.device)
     white = torch.randn(3, CHAINS, 8, generator=torch.Generator().manual_seed(1))
     position.blocks[0].copy_(mean + torch.linalg.solve_triangular(root, white, upper=False, left=False))
     kernel = fixed_kernel(target, "leapfrog", STEP_SIZE, NUM_STEPS, CHAINS, jitter=0.5)
@@ -98,6 +98,12 @@ def test_nor_does_that_of_this_machine(problem, precision):
     if precision not in nm.Posterior(problem, "fp32", "cpu").precisions():
         pytest.skip(f"this CPU has no instructions for {precision}")
     require_no_bias(sampled(nm.Posterior(problem, precision, "cpu"), problem))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
+def test_nor_does_that_of_a_gpu(problem, precision):
+    require_no_bias(sampled(nm.Posterior(problem, precision, "cuda"), problem))
 
 
 class CoarseEnergy(WrappedTarget):

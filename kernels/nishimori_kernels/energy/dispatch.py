@@ -131,7 +131,7 @@ def force_of(
         from nishimori_kernels.energy.coarse import CoarseNetwork
         from nishimori_kernels.energy.small import SmallNetwork, is_small
 
-        network = SmallNetwork if is_small(inputs.shape[-1], widths) else CoarseNetwork
+        network = SmallNetwork if is_small(inputs.shape[-1], widths, precision) else CoarseNetwork
         return network(inputs, widths, kernel, chains, precision)  # pyright: ignore[reportArgumentType]
     from nishimori_kernels.energy.bfloat16 import Bfloat16Network
 

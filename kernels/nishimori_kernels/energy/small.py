@@ -6,13 +6,14 @@ between the inputs and the gradient nothing goes through memory. Where there are
 programs, and a second launch adds their shares in a fixed order.
 """
 
-# pyright: reportPossiblyUnbound=false, reportPossiblyUnboundVariable=false
+# pyright: reportPossiblyUnboundVariable=false
 # What one depth has and the other has not is told apart at compile time.
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -23,7 +24,7 @@ from nishimori_kernels.energy.weights import Split
 from nishimori_kernels.pieces import launch
 
 LARGEST = 128
-ROWS = {1: 32, 2: 16}
+ROWS = {1: 64, 2: 32}
 """Inputs that go through the layers together, by depth: as many as leave no register spilled."""
 LEAST_PROGRAMS = 264
 """Two a multiprocessor of the largest GPUs: rows are split until there are as many."""
@@ -49,16 +50,16 @@ def _store(share, scale, out):
 
 @triton.jit
 def small_gradient_kernel(
-    weights, inputs, labels, residual, shares, chains, samples, rows_a_split, networks,
+    weights, inputs, labels, residual, shares, chains, samples, padded_samples, rows_a_split, networks,
     dim, width_1, width_2, scale_1, scale_2, readout_scale, out_scale,
     DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr, FORMAT: tl.constexpr,
     ROWS: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr,
 ):  # fmt: skip
-    """`shares` [splits, networks, padded]: a split's part of the gradient of sum (F - y)^2 / (2 noise_variance), W_1
-    with its padding, then W_2, then the readout."""
+    """`inputs` [instances, padded_samples, DIM] with zeros around them. `shares` [splits, networks, padded]: a split's
+    part of the gradient of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then the readout."""
     network, split = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     instance = network // chains
-    inputs += instance * samples * dim
+    inputs += instance * padded_samples * DIM
     labels += instance * samples
     residual += network * samples
     top: tl.constexpr = WIDTH_1 if DEPTH == 1 else WIDTH_2
@@ -84,8 +85,7 @@ def small_gradient_kernel(
     for low in range(begin, end, ROWS):
         row = low + tl.arange(0, ROWS)
         there = row < end
-        where = row[:, None] * dim + column[None, :]
-        x = tl.load(inputs + where, mask=there[:, None] & (column < dim)[None, :], other=0.0)
+        x = tl.load(inputs + row[:, None] * DIM + column[None, :])
         y = tl.load(labels + row, mask=there, other=0.0)
         u_1 = scale_1 * tl.dot(first, tl.trans(x))
         h_1 = base_of(u_1, KIND)
@@ -142,8 +142,9 @@ def add_shares_kernel(
     tl.store(out + where, total, mask=inside)
 
 
-def is_small(input_dim: int, widths: Sequence[int]) -> bool:
-    return len(widths) in (1, 2) and max(input_dim, *widths) <= LARGEST
+def is_small(input_dim: int, widths: Sequence[int], precision: str) -> bool:
+    """Whether there is such a gradient: float32 weights of two layers would not fit on the chip."""
+    return precision in ("bf16", "fp16") and len(widths) in (1, 2) and max(input_dim, *widths) <= LARGEST
 
 
 class SmallNetwork:
@@ -157,7 +158,6 @@ class SmallNetwork:
         self._split = Split(instances, chains, dims)
         self._networks, self._chains, self._samples = instances * chains, chains, samples
         self._kernel, self._format = kernel, _FORMATS[precision]
-        self._inputs = inputs.to(FORMATS[precision]).contiguous()
         self._residual = inputs.new_empty(instances, chains, samples)
         self._shape = (*dims, 0)[:3]
         scales = [kernel.input_scale / math.sqrt(dim) for dim in dims[:-1]]
@@ -168,6 +168,8 @@ class SmallNetwork:
         blocks = triton.cdiv(samples, self._rows)
         self._rows_a_split = self._rows * triton.cdiv(blocks, min(blocks, triton.cdiv(LEAST_PROGRAMS, self._networks)))
         self._splits = triton.cdiv(samples, self._rows_a_split)
+        missing = self._padded[0] - input_dim, blocks * self._rows - samples
+        self._inputs = torch.nn.functional.pad(inputs, (0, missing[0], 0, missing[1])).to(FORMATS[precision])
         width_1, width_2 = self._shape[1:]
         self._sizes = width_1 * input_dim, width_2 * width_1
         padded = self._padded[1] * self._padded[0] + (self._padded[2] * self._padded[1] if width_2 else 0)
@@ -179,7 +181,7 @@ class SmallNetwork:
         launch(
             small_gradient_kernel, (self._networks, self._splits), OPTIONS,
             weights, self._inputs, labels, self._residual, self._shares,
-            self._chains, self._samples, self._rows_a_split, self._networks,
+            self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks,
             *self._shape, *self._scales, self._readout_scale, self._readout_scale / noise_variance,
             depth, parameters > sum(self._sizes), self._kernel.kind, self._format, self._rows, *self._padded,
         )  # fmt: skip

@@ -1,0 +1,89 @@
+"""Every Triton kernel with the configurations it ships in: what the operations would launch, listed and not run."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from nishimori_kernels.accept import gpu as accept
+from nishimori_kernels.blocks import Blocks, Buffer
+from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
+from nishimori_kernels.energy.small import SmallNetwork
+from nishimori_kernels.leapfrog import gpu as leapfrog
+from nishimori_kernels.overlap import gpu as overlap
+from nishimori_kernels.pieces import Launch, collected_launches
+from nishimori_kernels.refresh import gpu as refresh
+from nishimori_kernels.rng import gpu as rng
+from nishimori_kernels.rng.address import address_of
+
+Listed = Iterator[tuple[str, Launch]]
+ALIGNED, UNALIGNED = Blocks(2, 4, (128 * 128, 128)), Blocks(2, 4, (63 * 7, 63))
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def shipped() -> Listed:
+    """Each with a name for its configuration: "aligned" where loads are wide, "tl.dot" where the matrix units work."""
+    for place, blocks in (("aligned", ALIGNED), ("", UNALIGNED)):
+        for name, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
+            yield from _moves(f"{name} {place}".strip(), blocks, dtype)
+    yield from _decisions()
+    for kind in ("identity", "tanh", "erf", "relu"):
+        for name, dtype in {"fp32": torch.float32, **HALVES}.items():
+            yield from _activations(kind, f"{kind} {name}", dtype)
+    for widths in ((128,), (128, 128)):
+        for precision in HALVES:
+            yield from _small(widths, precision)
+
+
+def _listed(config: str, call: Callable[[], object]) -> Listed:
+    with collected_launches() as launches:
+        call()
+    yield from ((config, launched) for launched in launches)
+
+
+def _moves(config: str, blocks: Blocks, dtype: torch.dtype) -> Listed:
+    first, second = (Buffer(torch.zeros(blocks.elements, dtype=dtype), blocks) for _ in range(2))
+    step = torch.zeros(blocks.instances, dtype=torch.float64)
+    address = address_of(2**63, 1, 0, range(blocks.instances), range(blocks.chains))
+    rejected = torch.zeros(blocks.instances, blocks.chains, dtype=torch.bool)
+    yield from _listed(config, lambda: leapfrog.add_scaled_(first, second, step))
+    yield from _listed(config, lambda: leapfrog.rotate_(first, second, step))
+    yield from _listed(config, lambda: refresh.fill_normals_(first, address))
+    yield from _listed(config, lambda: accept.restore_(rejected, first, second))
+    for own, launched in _listed(config, lambda: overlap.row_dot(first, second)):
+        yield own if launched.kernel is overlap.partial_dot_kernel else _format_of(own), launched
+
+
+def _format_of(config: str) -> str:
+    """Without what says how elements lie."""
+    return config.removesuffix(" aligned")
+
+
+def _decisions() -> Listed:
+    errors = torch.zeros(2, 4, dtype=torch.float64)
+    yield from _listed("fp64", lambda: accept.metropolis(errors, errors, 1000.0))
+    address = address_of(2**63, 1, 0, range(2), range(4))
+    yield from _listed("fp64", lambda: rng.uniforms(address, torch.device("cpu")))
+
+
+def _activations(kind: str, config: str, dtype: torch.dtype) -> Listed:
+    kernel, shape = TRITON_ACTIVATIONS[kind], (2, 4, 64, 256)
+    u, hidden, delta = (torch.zeros(shape, dtype=dtype) for _ in range(3))
+    readout, gradient = (torch.zeros(2, 4, length, dtype=torch.float32) for length in (64, 256))
+    out = torch.zeros_like(readout)
+    yield from _listed(config, lambda: kernel.apply(u, hidden))
+    yield from _listed(config, lambda: kernel.multiply_derivative_(delta, u, hidden))
+    yield from _listed(config, lambda: kernel.read_out(u, hidden, readout, 0.5, gradient))
+    own = gradient, readout, 0.5, u, hidden, delta, readout, out
+    yield from _listed(config, lambda: kernel.pull_back_read_out(*own))
+
+
+def _small(widths: tuple[int, ...], precision: str) -> Listed:
+    inputs: Tensor = torch.zeros(1, 200, 128, dtype=torch.float32)
+    force = SmallNetwork(inputs, widths, TRITON_ACTIVATIONS["tanh"], 64, precision)
+    count = 64 * (128 * 128 * len(widths) + 128)
+    weights, labels = torch.zeros(count, dtype=torch.float32), torch.zeros(1, 1, 200, dtype=torch.float32)
+    config = f"tanh {precision} layers={len(widths)}"
+    launches = _listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights)))
+    for own, launched in launches:
+        yield (f"{own} tl.dot" if "gradient" in launched.kernel.__name__ else own), launched
