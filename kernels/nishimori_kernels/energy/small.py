@@ -19,15 +19,15 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.energy.coarse import FORMATS
-from nishimori_kernels.energy.gpu import TritonActivation, base_of, slope_of
+from nishimori_kernels.energy.gpu import FUSED, TritonActivation, base_of, slope_of
 from nishimori_kernels.energy.weights import Split
 from nishimori_kernels.pieces import launch
 
 LARGEST = 128
 ROWS = {1: 64, 2: 32}
 """Inputs that go through the layers together, by depth: as many as leave no register spilled."""
-LEAST_PROGRAMS = 264
-"""Two a multiprocessor of the largest GPUs: rows are split until there are as many."""
+LEAST_PROGRAMS = 132
+"""One a multiprocessor of the largest GPUs: rows are split until there are as many."""
 OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
 ADDED = 1024
 _FORMATS = {"tf32": tl.float32, "bf16": tl.bfloat16, "fp16": tl.float16}
@@ -186,7 +186,7 @@ class SmallNetwork:
             depth, parameters > sum(self._sizes), self._kernel.kind, self._format, self._rows, *self._padded,
         )  # fmt: skip
         launch(
-            add_shares_kernel, (triton.cdiv(parameters, ADDED), self._networks), OPTIONS,
+            add_shares_kernel, (triton.cdiv(parameters, ADDED), self._networks), FUSED,
             weights, self._shares, out, self._splits, self._networks, parameters, *self._sizes, *self._shape[:2],
             depth, *self._padded, ADDED,
         )  # fmt: skip
