@@ -6,6 +6,8 @@ from shapes import NOISE_VARIANCE, TRANSITION_STEPS, Shape
 from torch import Tensor
 
 import nishimori as nm
+from nishimori.chains.record import to_host
+from nishimori.measurement.observers import observer_of
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import reference
@@ -19,18 +21,32 @@ def gradient(precision: str, shape: Shape, device: torch.device) -> Call:
     return lambda: target.gradient(position, out)
 
 
-def transition(precision: str, shape: Shape, device: torch.device) -> Call:
-    """Of HMC, a leapfrog trajectory of TRANSITION_STEPS steps, nothing observed."""
+def gradients_alone(shape: Shape, device: torch.device) -> Call:
+    """As many as a transition has."""
+    call = gradient("fp32", shape, device)
+
+    def run() -> None:
+        for _ in range(TRANSITION_STEPS):
+            call()
+
+    return run
+
+
+def transition(precision: str, observed: bool, shape: Shape, device: torch.device) -> Call:
+    """Of HMC, a leapfrog trajectory of TRANSITION_STEPS steps; `observed` with everything a run keeps of a draw."""
     target = nm.Posterior(shape.problem(), precision, device.type)
     randomness = Randomness.of(0, "", target.instances, range(shape.chains))
     step_size = torch.full((1,), 0.3 / shape.dim**0.5, dtype=torch.float64)
     kernel = nm.HMC(jitter=0.0).kernel(target, step_size, TRANSITION_STEPS, randomness)
     state, step = kernel.init(target.initial_position(shape.chains, "prior", 0)), 0
+    observer = observer_of(target, (), {}, False, randomness)
 
     def run() -> None:
         nonlocal state, step
-        state, _ = kernel.step(state, step)
+        state, info = kernel.step(state, step)
         step += 1
+        if observed:
+            to_host(observer(state, step, True).values | {"acceptance": info.acceptance})
 
     return run
 

@@ -25,8 +25,10 @@ class Shape:
         return case_of(self.dim, self.samples, self.depth, self.chains)
 
     def problem(self) -> nm.Problem:
+        """With as many test inputs as samples."""
         network = nm.Network(self.dim, (self.dim,) * self.depth, "tanh")
-        return nm.matched_teacher(network, nm.GaussianChannel(NOISE_VARIANCE), self.samples)
+        channel = nm.GaussianChannel(NOISE_VARIANCE)
+        return nm.matched_teacher(network, channel, self.samples, test_samples=self.samples)
 
     def position(self, device: torch.device, seed: int = 0) -> Position:
         """Prior draws, float32."""

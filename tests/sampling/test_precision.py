@@ -5,6 +5,7 @@ import torch
 
 import nishimori as nm
 from nishimori.adaptation.calibration import CalibrationRecord, PrecisionChoice
+from nishimori.chains.progress import silent
 from nishimori.sampling import precision as choosing
 from nishimori.sampling.precision import as_calibrated, with_precision
 
@@ -70,6 +71,15 @@ def test_a_run_records_the_measurement_and_samples_in_what_it_chose():
         calibration=run.calibration,
     )
     assert (again.draws["gibbs_error"] == run.draws["gibbs_error"]).all()
+
+
+@pytest.mark.gpu
+def test_a_gpu_has_more_to_choose_from():
+    target = nm.Posterior(problem(), "auto", "cuda")
+    assert target.precisions() == ("fp32", "bf16", "fp16", "tf32")
+    run = nm.sample(target, nm.HMC(num_steps=4), chains=2, warmup=2, draws=4, start="teacher", progress=silent)
+    assert [choice.precision for choice in run.calibration.precisions] == list(target.precisions())
+    assert isinstance(run.target, nm.Posterior) and run.target.precision == run.calibration.precision
 
 
 def test_a_record_without_a_choice_is_refused():
