@@ -19,7 +19,7 @@ from shapes import (
     transition_work,
 )
 
-from nishimori_kernels.energy.dispatch import FORCES
+FORCES = ("bf16", "fp16", "tf32")
 
 TRITON = "tests/kernels/test_triton.py"
 
