@@ -53,6 +53,8 @@ def metropolis(energy_error: Tensor, uniform: Tensor, divergence: float) -> tupl
 def restore_(accepted: Tensor, proposed: Buffer, current: Buffer) -> None:
     """As `accept.restore_`."""
     blocks, pieces = proposed.blocks, pieces_of(proposed.blocks, proposed.flat.device)
-    launch(restore_kernel, (pieces.tasks(blocks),), EXACT, 
+    launch(
+        restore_kernel, (pieces.tasks(blocks),), EXACT,
         accepted.contiguous().view(torch.int8), proposed.flat, current.flat,
-        pieces.table, pieces.count, blocks.rows, pieces.aligned, LANES)  # fmt: skip
+        pieces.table, pieces.count, blocks.rows, pieces.aligned, LANES,
+    )  # fmt: skip

@@ -109,8 +109,8 @@ def read_out_kernel(
     KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """u *= u_scale, hidden = base(u), output = scale * readout . hidden: some samples of a network a program."""
-    network = tl.program_id(1).to(tl.int64)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    network = tl.program_id(0).to(tl.int64)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     for low in range(0, width, ROWS):
         rows = low + tl.arange(0, ROWS)
@@ -133,8 +133,8 @@ def pull_back_read_out_kernel(
 ):  # fmt: skip
     """delta = delta_scale * readout * gradient * base'(u), out = addend + out_scale * hidden . gradient where WEIGHED:
     some units of a network a program."""
-    network = tl.program_id(1).to(tl.int64)
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    network = tl.program_id(0).to(tl.int64)
+    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     weights = delta_scale * tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
     total = tl.zeros((ROWS, COLUMNS), tl.float32)
     for low in range(0, samples, COLUMNS):
@@ -180,22 +180,11 @@ class TritonActivation:
         self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor, u_scale: float = 1.0
     ) -> None:
         width, samples = u.shape[-2:]
-        grid = triton.cdiv(samples, READ[1]), u.shape[:-2].numel()
+        grid = u.shape[:-2].numel(), triton.cdiv(samples, READ[1])
         launch(
-            read_out_kernel,
-            grid,
-            FUSED,
-            u,
-            hidden,
-            readout,
-            output,
-            u_scale,
-            scale,
-            width,
-            samples,
-            self.kind,
-            *READ,
-        )
+            read_out_kernel, grid, FUSED,
+            u, hidden, readout, output, u_scale, scale, width, samples, self.kind, *READ,
+        )  # fmt: skip
 
     def pull_back_read_out(
         self,
@@ -210,12 +199,14 @@ class TritonActivation:
         out_scale: float | None = None,
     ) -> None:
         width, samples = u.shape[-2:]
-        grid = triton.cdiv(width, PULL[0]), u.shape[:-2].numel()
+        grid = u.shape[:-2].numel(), triton.cdiv(width, PULL[0])
         weighed = addend is not None and out is not None
         own = (addend, out) if weighed else (readout, readout)
-        launch(pull_back_read_out_kernel, grid, FUSED, 
+        launch(
+            pull_back_read_out_kernel, grid, FUSED,
             gradient, readout, u, hidden, delta, *own, scale, scale if out_scale is None else out_scale,
-            width, samples, weighed, self.kind, *PULL)  # fmt: skip
+            width, samples, weighed, self.kind, *PULL,
+        )  # fmt: skip
 
 
 TRITON_ACTIVATIONS = {

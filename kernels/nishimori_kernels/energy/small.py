@@ -50,13 +50,15 @@ def _store(share, scale, out):
 
 @triton.jit
 def small_gradient_kernel(
-    weights, inputs, labels, residual, shares, chains, samples, padded_samples, rows_a_split, networks,
+    weights, inputs, labels, residual, shares,
+    chains, samples, padded_samples, rows_a_split, networks, start_2, start_a,
     dim, width_1, width_2, scale_1, scale_2, readout_scale, out_scale,
     DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr, FORMAT: tl.constexpr,
     ROWS: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr,
 ):  # fmt: skip
-    """`inputs` [instances, padded_samples, DIM] with zeros around them. `shares` [splits, networks, padded]: a split's
-    part of the gradient of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then the readout."""
+    """`weights` are flat: W_2 of all networks begins at `start_2`, the readouts at `start_a`. `inputs` [instances,
+    padded_samples, DIM] have zeros around them. `shares` [splits, networks, padded] are a split's part of the gradient
+    of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then the readout."""
     network, split = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     instance = network // chains
     inputs += instance * padded_samples * DIM
@@ -65,10 +67,8 @@ def small_gradient_kernel(
     top: tl.constexpr = WIDTH_1 if DEPTH == 1 else WIDTH_2
     top_width = width_1 if DEPTH == 1 else width_2
     place_1 = network * width_1 * dim
-    place_2 = networks * width_1 * dim + network * width_2 * width_1
-    place_a = networks * width_1 * dim + network * width_1
-    if DEPTH == 2:
-        place_a = networks * (width_1 * dim + width_2 * width_1) + network * width_2
+    place_2 = start_2 + network * width_2 * width_1
+    place_a = start_a + network * top_width
     first = _matrix(weights + place_1, width_1, dim, WIDTH_1, DIM, FORMAT)
     if DEPTH == 2:
         second = _matrix(weights + place_2, width_2, width_1, WIDTH_2, WIDTH_1, FORMAT)
@@ -117,12 +117,12 @@ def small_gradient_kernel(
 
 @triton.jit
 def add_shares_kernel(
-    weights, shares, out, splits, networks, parameters, size_1, size_2, dim, width_1,
+    weights, shares, out, splits, networks, parameters, size_1, size_2, start_2, start_a, dim, width_1,
     DEPTH: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr, ADDED: tl.constexpr,
 ):  # fmt: skip
     """out = weights + the shares of all splits, in their order: some elements of a network a program."""
-    network = tl.program_id(1).to(tl.int64)
-    element = tl.program_id(0) * ADDED + tl.arange(0, ADDED)
+    network = tl.program_id(0).to(tl.int64)
+    element = tl.program_id(1) * ADDED + tl.arange(0, ADDED)
     inside = element < parameters
     top: tl.constexpr = WIDTH_1 if DEPTH == 1 else WIDTH_2
     padded: tl.constexpr = WIDTH_1 * DIM + WIDTH_2 * WIDTH_1 * (DEPTH - 1) + top
@@ -131,11 +131,9 @@ def add_shares_kernel(
     where = network * size_1 + element
     if DEPTH == 2:
         place = tl.where(second < 0, place, WIDTH_1 * DIM + second // width_1 * WIDTH_1 + second % width_1)
-        where = tl.where(second < 0, where, networks * size_1 + network * size_2 + second)
+        where = tl.where(second < 0, where, start_2 + network * size_2 + second)
     place = tl.where(readout < 0, place, padded - top + readout)
-    where = tl.where(
-        readout < 0, where, networks * (size_1 + size_2) + network * (parameters - size_1 - size_2) + readout
-    )
+    where = tl.where(readout < 0, where, start_a + network * (parameters - size_1 - size_2) + readout)
     total = tl.load(weights + where, mask=inside, other=0.0)
     for split in range(splits):
         total += tl.load(shares + (split * networks + network) * padded + place, mask=inside, other=0.0)
@@ -178,16 +176,18 @@ class SmallNetwork:
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """As in `BlockedNetwork`, but for rounding."""
         depth, parameters = self._split.depth, weights.numel() // self._networks
+        starts = self._networks * self._sizes[0], self._networks * sum(self._sizes)
         launch(
             small_gradient_kernel, (self._networks, self._splits), OPTIONS,
             weights, self._inputs, labels, self._residual, self._shares,
-            self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks,
+            self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks, *starts,
             *self._shape, *self._scales, self._readout_scale, self._readout_scale / noise_variance,
             depth, parameters > sum(self._sizes), self._kernel.kind, self._format, self._rows, *self._padded,
         )  # fmt: skip
         launch(
-            add_shares_kernel, (triton.cdiv(parameters, ADDED), self._networks), FUSED,
-            weights, self._shares, out, self._splits, self._networks, parameters, *self._sizes, *self._shape[:2],
+            add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), FUSED,
+            weights, self._shares, out,
+            self._splits, self._networks, parameters, *self._sizes, *starts, *self._shape[:2],
             depth, *self._padded, ADDED,
         )  # fmt: skip
         return self._residual

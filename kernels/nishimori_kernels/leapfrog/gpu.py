@@ -42,15 +42,19 @@ def rotate_kernel(
 def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:
     """As `leapfrog.add_scaled_`."""
     blocks, pieces = buffer.blocks, pieces_of(buffer.blocks, buffer.flat.device)
-    launch(add_scaled_kernel, (pieces.tasks(blocks),), EXACT, 
+    launch(
+        add_scaled_kernel, (pieces.tasks(blocks),), EXACT,
         buffer.flat, direction.flat, *spread_factor(factor, buffer),
-        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES)  # fmt: skip
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
+    )  # fmt: skip
 
 
 def rotate_(position: Buffer, momentum: Buffer, angle: Tensor) -> None:
     """As `leapfrog.rotate_`."""
     blocks, pieces = position.blocks, pieces_of(position.blocks, position.flat.device)
     cosines, (sines, *strides) = spread_factor(torch.cos(angle), position)[0], spread_factor(torch.sin(angle), position)
-    launch(rotate_kernel, (pieces.tasks(blocks),), EXACT, 
+    launch(
+        rotate_kernel, (pieces.tasks(blocks),), EXACT,
         position.flat, momentum.flat, cosines, sines, *strides,
-        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES)  # fmt: skip
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
+    )  # fmt: skip

@@ -47,7 +47,9 @@ def _refresh(buffer: Buffer, address: Address, partial: Tensor | None) -> None:
     """Sums of squares go to `partial` where it is given."""
     device, blocks = buffer.flat.device, buffer.blocks
     pieces = pieces_of(blocks, device)
-    launch(refresh_kernel, (pieces.tasks(blocks),), EXACT, 
+    launch(
+        refresh_kernel, (pieces.tasks(blocks),), EXACT,
         buffer.flat, buffer.flat if partial is None else partial,
         key_of(address), step_of(address, device), *rows_of(address, device),
-        pieces.table, pieces.count, blocks.rows, blocks.chains, partial is not None, pieces.aligned, LANES)  # fmt: skip
+        pieces.table, pieces.count, blocks.rows, blocks.chains, partial is not None, pieces.aligned, LANES,
+    )  # fmt: skip
