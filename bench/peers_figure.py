@@ -19,11 +19,24 @@ PANELS = {
 """By operation and metric; an operation is a row of the figure."""
 COLOURS = {"nishimori": "#0072B2", "blackjax": "#D55E00", "numpyro": "#009E73", "pyro": "#CC79A7", "posteriors": "0.5"}
 """By library; samplers of the same one differ in hatching."""
-HATCHES = ("", "///", "...", "xxx")
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo")
 
 
 def panel_rows(rows: Sequence[Row], panel: tuple[str, str]) -> list[Row]:
-    return [row for row in latest(rows) if (row["operation"], row["metric"]) == panel]
+    """Cases in order of size, then libraries in that of COLOURS."""
+    found = [row for row in latest(rows) if (row["operation"], row["metric"]) == panel]
+    libraries = [*COLOURS, *(library_of(row) for row in found)]
+    return sorted(found, key=lambda row: (_size(row["case"]), libraries.index(library_of(row))))
+
+
+def library_of(row: Row) -> str:
+    return row["provider"].split(" ")[0]
+
+
+def _size(case: str) -> tuple[int, int, float]:
+    """Small before large, shallow before deep, much noise before little."""
+    known = described(case)
+    return int(known["input_dim"]), int(known["depth"]), -float(known["noise_variance"])
 
 
 def label_of(row: Row) -> str:
@@ -67,7 +80,7 @@ def _bars(axes: Any, rows: Sequence[Row], title: str) -> None:
         ticks.append((place, case_label(case), "bold"))
         for row in (row for row in rows if row["case"] == case):
             place += 1
-            library = row["provider"].split(" ")[0]
+            library = library_of(row)
             own = samplers.setdefault(library, [])
             if label_of(row) not in own:
                 own.append(label_of(row))
