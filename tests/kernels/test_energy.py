@@ -151,8 +151,8 @@ def test_an_implementation_can_be_chosen_and_none_is_taken_silently():
     assert dispatch.activation_kernel("sin", cpu, torch.float32) is TORCH_ACTIVATIONS["sin"]
     with pytest.raises(ValueError, match="'tanh' has no numba kernel for torch.float64 on cpu; use torch"):
         dispatch.activation_kernel("tanh", cpu, torch.float64, "numba")
-    with pytest.raises(ValueError, match="implementation 'triton' is not known"):
-        dispatch.activation_kernel("tanh", cpu, torch.float32, "triton")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="implementation 'cuda' is not known"):
+        dispatch.activation_kernel("tanh", cpu, torch.float32, "cuda")  # pyright: ignore[reportArgumentType]
 
 
 def test_a_compiled_kernel_refuses_what_is_not_contiguous():

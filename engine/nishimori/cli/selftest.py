@@ -48,7 +48,7 @@ def selftest(
 
     laws = chosen([name for group in only for name in group])
     if list:
-        print("\n".join(f"{law.name:<36}{law.statement}" for law in laws))
+        print("\n".join(f"{law.name:<44}{law.statement}" for law in laws))
         return DONE
     place, started, checked = _place(device, precision, seed), time.monotonic(), []
     for one in _check([law.name for law in laws], place):
@@ -114,7 +114,7 @@ def _line(checked: Checked) -> str:
     """One line, and one more for every comparison that failed."""
     outcome = checked.outcome
     said = (
-        f"{'pass' if outcome.passed else 'FAIL'} {checked.name:<36} z {outcome.worst.z:6.2f}  "
+        f"{'pass' if outcome.passed else 'FAIL'} {checked.name:<44} z {outcome.worst.z:6.2f}  "
         f"error {100 * outcome.bluntest.relative_error:5.2f} % {checked.seconds:6.1f} s  {checked.statement}"
     )
     failed = (

@@ -19,7 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.energy.coarse import FORMATS
-from nishimori_kernels.energy.gpu import FUSED, TritonActivation, base_of, slope_of
+from nishimori_kernels.energy.gpu import TritonActivation, base_of, slope_of
 from nishimori_kernels.energy.weights import Split
 from nishimori_kernels.pieces import launch
 
@@ -185,7 +185,7 @@ class SmallNetwork:
             depth, parameters > sum(self._sizes), self._kernel.kind, self._format, self._rows, *self._padded,
         )  # fmt: skip
         launch(
-            add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), FUSED,
+            add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), OPTIONS,
             weights, self._shares, out,
             self._splits, self._networks, parameters, *self._sizes, *starts, *self._shape[:2],
             depth, *self._padded, ADDED,
