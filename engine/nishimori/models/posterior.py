@@ -19,9 +19,10 @@ class Posterior:
     "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
     energies are as with "fp32", so that a Metropolis test keeps the law exact, and what a coarse force costs is
     acceptance. "auto" is "fp32" until `sample` has measured which of them is worth it. `device` is "auto" (CUDA if
-    there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent where
-    the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "torch", or "auto", the
-    first where there is one; "emulated" rounds a force as its precision says, slowly, where no hardware does.
+    there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent
+    where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
+    on CUDA), "torch", or "auto", the compiled one where there is one; "emulated" rounds a force as its precision
+    says, slowly, where no hardware does.
     Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
 
     Raises ValueError for an unknown precision, device or implementation, for an activation that cannot run there, and
@@ -50,7 +51,7 @@ class Posterior:
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
-        self.recordings: dict[object, object] = {}
+        self.recordings: dict[object, object] = {}  # of trajectories on CUDA: see samplers.integration
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
 

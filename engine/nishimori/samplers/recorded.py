@@ -1,7 +1,6 @@
 """Trajectories as CUDA graphs: the launches of a step are recorded once and replayed, as small networks are done with a
 kernel sooner than Python asks for the next. The kernels are the same, and so are the bits."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -38,8 +37,11 @@ class Recorded:
     def __init__(self, moves: Recordable) -> None:
         self._moves = moves
         _warm_up(moves)
-        self._step, _ = _record(moves.step)
-        self._end, self._energy = _record(moves.end)
+        self._step, self._end = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._step):
+            moves.step()
+        with torch.cuda.graph(self._end):
+            self._energy = moves.end()
 
     def follow(
         self, position: Position, momentum: Position, gradient: Position, step_size: Tensor, num_steps: int
@@ -67,10 +69,3 @@ def _warm_up(moves: Recordable) -> None:
         moves.step()
         moves.end()
     torch.cuda.current_stream().wait_stream(stream)
-
-
-def _record(call: Callable[[], Tensor | None]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = call()
-    return graph, result if result is not None else torch.empty(0)
