@@ -78,6 +78,9 @@ SAMPLERS = {
         _fixed(lambda problem: nm.Posterior(problem, device="cpu"), nm.HMC("minimum_norm_rotation"))
     ),
     "nishimori bf16": Own(_fixed(lambda problem: nm.Posterior(problem, "bf16", "cpu"), nm.HMC()), "bf16"),
+    "nishimori minimum norm bf16": Own(
+        _fixed(lambda problem: nm.Posterior(problem, "bf16", "cpu"), nm.HMC("minimum_norm")), "bf16"
+    ),
     "nishimori auto": Own(_auto),
     f"nishimori collapsed rotation x{READOUTS}": Own(
         _fixed(lambda problem: nm.CollapsedPosterior(problem, device="cpu", readouts=READOUTS), nm.HMC("rotation"))
