@@ -2,7 +2,7 @@
 works at a time.
 
 `trajectories`: transitions of ten gradients with the same step size, ours and theirs, by turns; the figure is gradients
-a second of all chains. `sampling`: effective samples a second of function_overlap and of the log likelihood, each with
+a second of all chains, and beside it what our coarse forces lose of acceptance once calibrated. `sampling`: effective samples a second of function_overlap and of the log likelihood, each with
 its own calibration, which is not counted (its time is a row of its own). First the peers' log densities must be ours,
 and afterwards their means: a sampler with a Metropolis test that fails withholds all numbers of the case, one without
 its own. `bench/peers/setup` makes the environments.
@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Row, append, parser_of, print_rows, row_of
-from own_samplers import SAMPLERS, Seen, all_observed, disagreements, report, sampling_rows
+from own_samplers import SAMPLERS, Seen, all_observed, disagreements, report, sampling_rows, silent
 from peer_cases import LARGE_SAMPLING, SAMPLING, TRAJECTORIES, Case, chosen
 from peer_process import NAMES, Peer, TooLong, peers_of
 
 import nishimori as nm
 from nishimori.models.randomness import Randomness
+from nishimori.sampling import CALIBRATION_CHAINS, calibration_of
+from nishimori.sampling.precision import with_precision
 
 LARGEST_Z = 3.0
 NUM_STEPS, TURNS, COUNT = 10, 7, 3
@@ -44,7 +46,26 @@ def bench_trajectories(case: Case, options: argparse.Namespace) -> list[Row]:
                 calls[worker.provider(worker.trajectories), "fp32"] = _their_transitions(worker, step_size)
         seconds = _by_turns(calls)
     gradients = case.chains * COUNT * NUM_STEPS
-    return [_rate_row(case, *named, gradients / np.array(spent)) for named, spent in seconds.items()]
+    rows = [_rate_row(case, *named, gradients / np.array(spent)) for named, spent in seconds.items()]
+    return rows + _loss_rows(case)
+
+
+def _loss_rows(case: Case) -> list[Row]:
+    """Of acceptance, by every precision of ours, as a calibrated run measures it; quantiles are a standard error off."""
+    auto = nm.Posterior(case.problem(), "auto", "cpu")
+    record = calibration_of(auto, nm.HMC(), seed=0, progress=silent)
+    record = with_precision(auto, nm.HMC(), record, 0, "", case.chains, CALIBRATION_CHAINS, silent)
+    named, cpu = f"{case} num_steps={record.num_steps}", torch.device("cpu")
+    return [
+        row_of(
+            *("trajectories", "nishimori", named, "loss_of_acceptance", "1"),
+            each.loss_of_acceptance,
+            cpu,
+            (each.loss_of_acceptance - each.standard_error, each.loss_of_acceptance + each.standard_error),
+            each.precision,
+        )
+        for each in record.precisions
+    ]
 
 
 def _own_transitions(target: nm.Posterior, chains: int, step_size: float) -> Callable[[], float]:

@@ -47,7 +47,7 @@ def _fixed(target: Callable[[nm.Problem], NamedTarget], sampler: nm.HMC) -> Call
     def calibrated(problem: nm.Problem, chains: int) -> Calibrated:
         del chains
         made = target(problem)
-        return made, sampler, calibration_of(made, sampler, seed=0, progress=_silent)
+        return made, sampler, calibration_of(made, sampler, seed=0, progress=silent)
 
     return calibrated
 
@@ -56,7 +56,7 @@ def _auto(problem: nm.Problem, chains: int) -> Calibrated:
     """Target and integrator chosen as `nm.sample` chooses them where no sampler is given."""
 
     def calibrate(target: NamedTarget, hmc: nm.HMC, phase: str) -> CalibrationRecord:
-        return calibration_of(target, hmc, seed=0, progress=_silent, phase=phase, weights_too=True)
+        return calibration_of(target, hmc, seed=0, progress=silent, phase=phase, weights_too=True)
 
     def on_cpu(name: str, part: nm.Problem) -> NamedTarget:
         return TARGETS[name](part, device="cpu")
@@ -67,7 +67,7 @@ def _auto(problem: nm.Problem, chains: int) -> Calibrated:
     return on_cpu(record.chosen.target, problem), nm.HMC(record.chosen.integrator), record
 
 
-def _silent(*_: object) -> None:
+def silent(*_: object) -> None:
     """No progress."""
 
 
