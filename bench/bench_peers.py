@@ -2,10 +2,11 @@
 works at a time.
 
 `trajectories`: transitions of ten gradients with the same step size, ours and theirs, by turns; the figure is gradients
-a second of all chains, and beside it what our coarse forces lose of acceptance once calibrated. `sampling`: effective samples a second of function_overlap and of the log likelihood, each with
-its own calibration, which is not counted (its time is a row of its own). First the peers' log densities must be ours,
-and afterwards their means: a sampler with a Metropolis test that fails withholds all numbers of the case, one without
-its own. `bench/peers/setup` makes the environments.
+a second of all chains, and beside it what our coarse forces lose of acceptance once calibrated. `sampling`: effective
+samples a second of function_overlap and of the log likelihood, each with its own calibration, which is not counted (its
+time is a row of its own). First the peers' log densities must be ours, and afterwards their means: a sampler with a
+Metropolis test that fails withholds all numbers of the case, one without its own. `bench/peers/setup` makes the
+environments.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def bench_trajectories(case: Case, options: argparse.Namespace) -> list[Row]:
 
 
 def _loss_rows(case: Case) -> list[Row]:
-    """Of acceptance, by every precision of ours, as a calibrated run measures it; quantiles are a standard error off."""
+    """What our precisions lose of acceptance, as a calibrated run measures it; quantiles are a standard error off."""
     auto = nm.Posterior(case.problem(), "auto", "cpu")
     record = calibration_of(auto, nm.HMC(), seed=0, progress=silent)
     record = with_precision(auto, nm.HMC(), record, 0, "", case.chains, CALIBRATION_CHAINS, silent)
