@@ -6,7 +6,7 @@ from shapes import NOISE_VARIANCE, TRANSITION_STEPS, Shape
 from torch import Tensor
 
 import nishimori as nm
-from nishimori.chains.record import to_host
+from nishimori.chains.staging import Place, Staging
 from nishimori.measurement.observers import observer_of
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
@@ -40,13 +40,16 @@ def transition(precision: str, observed: bool, shape: Shape, device: torch.devic
     kernel = nm.HMC(jitter=0.0).kernel(target, step_size, TRANSITION_STEPS, randomness)
     state, step = kernel.init(target.initial_position(shape.chains, "prior", 0)), 0
     observer = observer_of(target, (), {}, False, randomness)
+    staging, arrays = Staging(), {}
 
     def run() -> None:
         nonlocal state, step
         state, info = kernel.step(state, step)
         step += 1
         if observed:
-            to_host(observer(state, step, True).values | {"acceptance": info.acceptance})
+            for name, value in (observer(state, step, True).values | {"acceptance": info.acceptance}).items():
+                staging.put(Place(arrays, name, 1, 0), value)
+            staging.pass_on()
 
     return run
 

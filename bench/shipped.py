@@ -30,9 +30,10 @@ def shipped() -> Listed:
     for kind in ("identity", "tanh", "erf", "relu"):
         for name, dtype in {"fp32": torch.float32, **HALVES}.items():
             yield from _activations(kind, f"{kind} {name}", dtype)
-    for widths in ((128,), (128, 128)):
+    for widths in ((128,), (128, 128), (100, 100)):
         for precision in HALVES:
-            yield from _small(widths, precision)
+            for chains in (64, 256):
+                yield from _small(widths, precision, chains)
 
 
 def _listed(config: str, call: Callable[[], object]) -> Listed:
@@ -42,12 +43,14 @@ def _listed(config: str, call: Callable[[], object]) -> Listed:
 
 
 def _moves(config: str, blocks: Blocks, dtype: torch.dtype) -> Listed:
-    first, second = (Buffer(torch.zeros(blocks.elements, dtype=dtype), blocks) for _ in range(2))
+    first, second, third = (Buffer(torch.zeros(blocks.elements, dtype=dtype), blocks) for _ in range(3))
     step = torch.zeros(blocks.instances, dtype=torch.float64)
     address = address_of(2**63, 1, 0, range(blocks.instances), range(blocks.chains))
     rejected = torch.zeros(blocks.instances, blocks.chains, dtype=torch.bool)
     yield from _listed(config, lambda: leapfrog.add_scaled_(first, second, step))
     yield from _listed(config, lambda: leapfrog.rotate_(first, second, step))
+    yield from _listed(config, lambda: leapfrog.kick_drift_(first, second, third, step, step))
+    yield from _listed(config, lambda: leapfrog.kick_rotate_(first, second, third, step, step))
     yield from _listed(config, lambda: refresh.fill_normals_(first, address))
     yield from _listed(config, lambda: accept.restore_(rejected, first, second))
     for own, launched in _listed(config, lambda: overlap.row_dot(first, second)):
@@ -78,12 +81,14 @@ def _activations(kind: str, config: str, dtype: torch.dtype) -> Listed:
     yield from _listed(config, lambda: kernel.pull_back_read_out(*own))
 
 
-def _small(widths: tuple[int, ...], precision: str) -> Listed:
-    inputs: Tensor = torch.zeros(1, 200, 128, dtype=torch.float32)
-    force = SmallNetwork(inputs, widths, TRITON_ACTIVATIONS["tanh"], 64, precision)
-    count = 64 * (128 * 128 * len(widths) + 128)
+def _small(widths: tuple[int, ...], precision: str, chains: int) -> Listed:
+    """As wide as its inputs; with few chains the rows are split."""
+    width = widths[0]
+    inputs: Tensor = torch.zeros(1, 200, width, dtype=torch.float32)
+    force = SmallNetwork(inputs, widths, TRITON_ACTIVATIONS["tanh"], chains, precision)
+    count = chains * (width * width * len(widths) + width)
     weights, labels = torch.zeros(count, dtype=torch.float32), torch.zeros(1, 1, 200, dtype=torch.float32)
-    config = f"tanh {precision} layers={len(widths)}"
+    config = f"tanh {precision} layers={len(widths)} width={width} chains={chains}"
     launches = _listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights)))
     for own, launched in launches:
         yield (f"{own} tl.dot" if "gradient" in launched.kernel.__name__ else own), launched

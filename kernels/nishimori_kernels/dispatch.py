@@ -4,6 +4,7 @@ back."""
 import os
 from typing import Any, Literal
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +21,11 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def on_gpu(device: torch.device) -> bool:
+    """Whether Triton's kernels are what runs there: on CUDA, and on whatever stands for it in the interpreter."""
+    return device.type == "cuda" or interpreted()
+
+
 def chosen(implementation: Implementation, tensor: Tensor) -> Chosen:
     """What is to run on `tensor`; "auto" takes the compiled kernel of its device.
 
@@ -28,8 +34,8 @@ def chosen(implementation: Implementation, tensor: Tensor) -> Chosen:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} is not known; use one of {', '.join(IMPLEMENTATIONS)}")
     if implementation == "auto":
-        return "numba" if tensor.is_cpu else "triton" if tensor.is_cuda else "torch"
-    runs = {"numba": tensor.is_cpu, "triton": tensor.is_cuda or interpreted(), "torch": True}
+        return "triton" if on_gpu(tensor.device) else "numba" if tensor.is_cpu else "torch"
+    runs = {"numba": tensor.is_cpu, "triton": on_gpu(tensor.device), "torch": True}
     if not runs[implementation]:
         raise ValueError(f"there is no {implementation} kernel for {tensor.device.type} tensors; use torch")
     return implementation

@@ -39,11 +39,14 @@ class Launch:
 
 
 _collected: ContextVar[list[Launch] | None] = ContextVar("collected launches", default=None)
+_held: ContextVar[list[Tensor] | None] = ContextVar("held arguments", default=None)
 
 
 def launch(kernel: Any, grid: tuple[int, ...], options: dict[str, Any], *arguments: object) -> None:
     """Run a kernel on a grid of programs."""
-    collected = _collected.get()
+    collected, held = _collected.get(), _held.get()
+    if held is not None:
+        held.extend(argument for argument in arguments if isinstance(argument, Tensor))
     if collected is None:
         kernel[grid](*arguments, **options)
     else:
@@ -59,6 +62,18 @@ def collected_launches() -> Iterator[list[Launch]]:
         yield launches
     finally:
         _collected.reset(token)
+
+
+@contextmanager
+def held_arguments() -> Iterator[list[Tensor]]:
+    """Tensors that kernels launched within are given. A graph that is recorded knows their addresses alone: who keeps
+    the list keeps them in memory."""
+    held: list[Tensor] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def test_a_normal_takes_at_most_eighty_instructions():
 
 def test_a_kernel_that_spills_is_caught():
     config, launched = next(
-        each for each in SHIPPED if name_of(each) == "small_gradient_kernel tanh bf16 layers=2 tl.dot"
+        each
+        for each in SHIPPED
+        if name_of(each) == "small_gradient_kernel tanh bf16 layers=2 width=128 chains=64 tl.dot"
     )
     starved = replace(launched, options={**launched.options, "num_warps": 16})
     assert any("local memory" in sentence for sentence in compiled(starved, config).complaints())

@@ -7,7 +7,7 @@ import torch
 from buffers import BLOCKS, FORMATS, LONG, buffer, by_threads, copy, first_row
 
 from nishimori_kernels.blocks import Blocks, Buffer
-from nishimori_kernels.leapfrog import add_scaled_, reference, rotate_
+from nishimori_kernels.leapfrog import add_scaled_, kick_drift_, kick_rotate_, reference, rotate_
 
 CASES = [*BLOCKS, LONG]
 
@@ -40,6 +40,47 @@ def test_rotation_is_the_definition(blocks, dtype):
         tolerance = 4 * torch.finfo(dtype).eps
         for values, wanted in zip(found, expected, strict=True):
             torch.testing.assert_close(values.flat, wanted.flat, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("blocks", CASES, ids=str)
+def test_a_kick_with_its_drift_is_the_two_of_them_bit_for_bit(blocks, dtype):
+    for kick, drift in zip(factors(blocks), reversed(factors(blocks)), strict=True):
+        (q, p), gradient = (buffer(blocks, dtype, seed) for seed in (0, 1)), buffer(blocks, dtype, seed=2)
+        other_q, other_p = copy(q), copy(p)
+        kick_drift_(q, p, gradient, kick, drift)
+        add_scaled_(other_p, gradient, -kick)
+        add_scaled_(other_q, other_p, drift)
+        assert torch.equal(q.flat, other_q.flat) and torch.equal(p.flat, other_p.flat)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("blocks", CASES, ids=str)
+def test_a_kick_with_its_rotation_is_the_three_moves_bit_for_bit(blocks, dtype):
+    for kick, angle in zip(factors(blocks), reversed(factors(blocks)), strict=True):
+        (q, p), gradient = (buffer(blocks, dtype, seed) for seed in (0, 1)), buffer(blocks, dtype, seed=2)
+        other_q, other_p = copy(q), copy(p)
+        kick_rotate_(q, p, gradient, kick, angle)
+        add_scaled_(other_p, gradient, -kick)
+        add_scaled_(other_p, other_q, kick)
+        rotate_(other_q, other_p, angle)
+        assert torch.equal(q.flat, other_q.flat) and torch.equal(p.flat, other_p.flat)
+
+
+@pytest.mark.parametrize("implementation", ["numba", "torch"])
+def test_a_kick_with_its_drift_is_what_it_says(implementation):
+    q, p, gradient = (buffer(BLOCKS[2], torch.float64, seed) for seed in range(3))
+    kick, drift = torch.tensor([0.3, -1.2]), torch.tensor([0.7, 0.1])
+    straight, turned = (copy(q), copy(p)), (copy(q), copy(p))
+    kick_drift_(*straight, gradient, kick, drift, implementation)
+    kick_rotate_(*turned, gradient, kick, drift, implementation)
+    for block, (old_q, old_p, g) in enumerate(zip(q.parts, p.parts, gradient.parts, strict=True)):
+        time, way = kick.view(-1, 1, 1), drift.view(-1, 1, 1)
+        kicked, likelihood = old_p - time * g, old_p - time * (g - old_q)
+        torch.testing.assert_close(straight[1].parts[block], kicked)
+        torch.testing.assert_close(straight[0].parts[block], old_q + way * kicked)
+        torch.testing.assert_close(turned[0].parts[block], way.cos() * old_q + way.sin() * likelihood)
+        torch.testing.assert_close(turned[1].parts[block], way.cos() * likelihood - way.sin() * old_q)
 
 
 def test_a_rotation_there_and_back_is_none():

@@ -83,6 +83,17 @@ def test_rotation_is_the_definition_bit_for_bit(blocks, dtype):
 
 @cases
 @formats
+@pytest.mark.parametrize("move", [leapfrog.kick_drift_, leapfrog.kick_rotate_])
+def test_a_kick_with_what_follows_is_the_definition_bit_for_bit(move, blocks, dtype):
+    for kick, way in zip(factors(blocks), reversed(factors(blocks)), strict=True):
+        found, expected = ([buffer(blocks, dtype, seed) for seed in range(3)] for _ in range(2))
+        move(*found, kick, way, "triton")
+        move(*expected, kick, way, "torch")
+        assert all(torch.equal(own.flat, other.flat) for own, other in zip(found, expected, strict=True))
+
+
+@cases
+@formats
 def test_inner_products_are_the_definition(blocks, dtype):
     first, second = buffer(blocks, dtype), buffer(blocks, dtype, seed=1)
     found = overlap.row_dot(first, second, "triton")

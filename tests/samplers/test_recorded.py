@@ -5,7 +5,11 @@ import torch
 from targets import fixed_kernel
 
 import nishimori as nm
-from nishimori.samplers import integration
+from nishimori.chains.loop import Schedule, chain_loop
+from nishimori.chains.record import Record
+from nishimori.measurement.observers import observer_of
+from nishimori.models.randomness import Randomness
+from nishimori.samplers import recorded as recording
 from nishimori.samplers.integrators import INTEGRATORS
 
 pytestmark = pytest.mark.gpu
@@ -35,7 +39,7 @@ def test_a_recording_changes_no_bit(integrator, precision, monkeypatch):
     recorded = posterior(precision)
     found = chain(recorded, integrator, (0.1, 0.05))
     assert len(recorded.recordings) == 1, "two step sizes, one recording"
-    monkeypatch.setattr(integration, "MOST_RECORDED", 0)
+    monkeypatch.setattr(recording, "MOST_RECORDED", 0)
     launched = posterior(precision)
     expected = chain(launched, integrator, (0.1, 0.05))
     assert not launched.recordings
@@ -55,3 +59,23 @@ def test_networks_that_are_not_small_are_recorded_too():
         target = posterior(precision, widths=(150, 140, 8))
         assert all(value.isfinite().all() for value in chain(target, "leapfrog"))
         assert len(target.recordings) == 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_host_waits_for_nothing(recorded, monkeypatch):
+    """Neither in a transition nor for what is observed of it, until its block of numbers is received."""
+    if not recorded:
+        monkeypatch.setattr(recording, "MOST_RECORDED", 0)
+    target = posterior("fp32")
+    kernel = fixed_kernel(target, "leapfrog", 0.1, 4, chains=4, jitter=0.5)
+    observer = observer_of(target, [(0, 1), (2, 3)], {}, False, Randomness.of(0, "", target.instances, range(4)))
+    schedule = Schedule(0, 40)
+    record = Record(schedule)
+    state = kernel.init(target.initial_position(4, "prior", 0))
+    for transition in chain_loop(kernel, state, schedule):
+        if transition.step == 8:
+            torch.cuda.set_sync_debug_mode("error")
+        if transition.step + 1 == schedule.transitions:
+            torch.cuda.set_sync_debug_mode("default")
+        record.keep(transition, observer(transition.state, transition.step, True).values)
+    assert torch.isfinite(torch.from_numpy(record.draws["overlap"])).all()

@@ -40,7 +40,9 @@ class MatchedTeacherObservables:
 
     def __init__(self, posterior: Posterior, pairs: Sequence[tuple[int, int]]) -> None:
         teacher, device = posterior.problem.known_teacher(), posterior.device
-        self.posterior, self.pairs = posterior, list(pairs)
+        self.posterior = posterior
+        self.pairs = torch.tensor(list(pairs), dtype=torch.int64, device=device).reshape(-1, 2).T
+        """[2, pairs]."""
         self.input_dim = posterior.problem.network.input_dim
         self.labels = posterior.problem.labels.to(device).unsqueeze(1)
         self.latent = teacher.latent.to(device).unsqueeze(1)
@@ -65,7 +67,7 @@ class MatchedTeacherObservables:
             **layer_norms(weights),
             **virial(state, self.posterior.exact_force),
         }
-        if self.pairs:
+        if self.pairs.numel():
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
             values["bayes_error"] = pair_mean_product(test_error, self.pairs)

@@ -1,12 +1,11 @@
 """Overlaps and norms of weights."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position
+from nishimori.models.layout import Position, chain_dot
 
 
 def effective_weights(weights: Position) -> Tensor:
@@ -29,18 +28,19 @@ def mean_product(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).mean(-1)
 
 
-def pair_mean_product(values: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """Mean product of `values` [instances, chains, n] between the chains of each pair: [instances, pairs]."""
-    first, second = [a for a, _ in pairs], [b for _, b in pairs]
-    return mean_product(values[:, first], values[:, second])
+def pair_mean_product(values: Tensor, pairs: Tensor) -> Tensor:
+    """Mean product of `values` [instances, chains, n] between the chains of each pair: [instances, pairs]. `pairs`
+    [2, pairs], int64, are on the device of `values`."""
+    first, second = pairs
+    return mean_product(values.index_select(1, first), values.index_select(1, second))
 
 
 def layer_norms(weights: Position) -> dict[str, Tensor]:
     """|W_l|^2 / (d_l d_{l-1}) and, where it is sampled, |a|^2 / d_L as `layer_norm_1`, ..., each [instances, chains];
     the prior mean is 1."""
     return {
-        f"layer_norm_{number}": block.double().square().flatten(2).mean(-1)
-        for number, block in enumerate(weights.blocks, start=1)
+        f"layer_norm_{number}": chain_dot(layer, layer) / layer.layout.num_parameters
+        for number, layer in enumerate(weights.layers, start=1)
     }
 
 

@@ -2,6 +2,8 @@
 
 import torch
 
+from nishimori_kernels.cache import keep_compiled_kernels_here
+from nishimori_kernels.dispatch import interpreted
 from nishimori_kernels.energy.dispatch import FORCES
 from nishimori_kernels.memory import keep_freed_memory
 
@@ -30,14 +32,17 @@ def position_dtype(precision: str) -> torch.dtype:
 def resolve_device(device: str) -> torch.device:
     """ "auto" is CUDA where torch sees a GPU, else the CPU; ValueError for a device that is not there.
 
-    On the CPU, memory that is freed is kept from then on (see `keep_freed_memory`).
+    On the CPU, memory that is freed is kept from then on (see `keep_freed_memory`); on CUDA, kernels are kept on the
+    node that compiled them (see `keep_compiled_kernels_here`). With TRITON_INTERPRET=1 in the
+    environment the CPU stands for a GPU: Triton's kernels are interpreted there, slowly.
     """
-    available = torch.cuda.is_available()
+    available = torch.cuda.is_available() and not interpreted()
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device {device!r} is not known; use "auto", "cpu" or "cuda"')
-    if device == "cuda" and not available:
+    if device == "cuda" and not available and not interpreted():
         raise ValueError('device "cuda" was asked for and torch sees no GPU; use device "cpu" or "auto"')
     if device == "cpu" or not available:
         keep_freed_memory()
         return torch.device("cpu")
+    keep_compiled_kernels_here()
     return torch.device("cuda")

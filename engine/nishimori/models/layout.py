@@ -6,7 +6,7 @@ buffer. Elementwise updates see the buffer, matrix products the blocks. At the e
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -32,6 +32,11 @@ class Layout:
     def num_parameters(self) -> int:
         """Parameters of one chain."""
         return sum(self.sizes)
+
+    @cached_property
+    def layers(self) -> "tuple[Layout, ...]":
+        """Of every block alone."""
+        return tuple(replace(self, shapes=(shape,)) for shape in self.shapes)
 
     @cached_property
     def storage(self) -> Blocks:
@@ -73,6 +78,13 @@ class Position:
         )
 
     @cached_property
+    def layers(self) -> "tuple[Position, ...]":
+        """Every block as a position of its own, in the same memory."""
+        return tuple(
+            Position(block.view(-1), layout) for block, layout in zip(self.blocks, self.layout.layers, strict=True)
+        )
+
+    @cached_property
     def buffer(self) -> Buffer:
         """The position as the kernels see it."""
         return Buffer(self.flat, self.layout.storage)
@@ -101,6 +113,16 @@ def add_scaled_(position: Position, direction: Position, scale: Tensor) -> None:
 def rotate_(position: Position, momentum: Position, angle: Tensor) -> None:
     """Rotate (position, momentum) in place; `angle` is any shape that `broadcast` takes."""
     leapfrog.rotate_(position.buffer, momentum.buffer, angle)
+
+
+def kick_drift_(position: Position, momentum: Position, gradient: Position, kick: Tensor, drift: Tensor) -> None:
+    """momentum -= kick * gradient, then position += drift * momentum, in place; times as `broadcast` takes them."""
+    leapfrog.kick_drift_(position.buffer, momentum.buffer, gradient.buffer, kick, drift)
+
+
+def kick_rotate_(position: Position, momentum: Position, gradient: Position, kick: Tensor, angle: Tensor) -> None:
+    """momentum += kick * (position - gradient), then `rotate_`, in place; times as `broadcast` takes them."""
+    leapfrog.kick_rotate_(position.buffer, momentum.buffer, gradient.buffer, kick, angle)
 
 
 def broadcast(values: Tensor, number: int, block: Tensor) -> Tensor:

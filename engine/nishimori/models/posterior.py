@@ -51,7 +51,7 @@ class Posterior:
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
-        self.recordings: dict[object, object] = {}  # of trajectories on CUDA: see samplers.integration
+        self.recordings: dict[object, object] = {}  # on CUDA: see samplers.recorded
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
 

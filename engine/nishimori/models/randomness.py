@@ -14,6 +14,9 @@ from nishimori_kernels.rng.address import Address, address_of
 from nishimori_kernels.rng.cpu import uniform
 from nishimori_kernels.rng.streams import Stream
 
+Step = int | Tensor
+"""The number of a transition; as int64 [1] in the memory of a GPU it is read when a kernel runs."""
+
 
 @dataclass(frozen=True)
 class Randomness:
@@ -35,11 +38,11 @@ class Randomness:
         fill_normals_(position.buffer, self._address(stream, step))
         return position
 
-    def refresh_(self, momentum: Position, stream: Stream, step: int) -> Tensor:
+    def refresh_(self, momentum: Position, stream: Stream, step: Step) -> Tensor:
         """`fill_normals`, and what `chain_dot` of the momentum with itself would give, [instances, chains]."""
         return refresh_(momentum.buffer, self._address(stream, step))
 
-    def uniforms(self, stream: Stream, step: int, device: torch.device | str = "cpu") -> Tensor:
+    def uniforms(self, stream: Stream, step: Step, device: torch.device | str = "cpu") -> Tensor:
         """[instances, chains] in (0, 1), float64."""
         return uniforms_at(self._address(stream, step), device)
 
@@ -56,7 +59,8 @@ class Randomness:
         """Of step 0, checked once a stream."""
         return {}
 
-    def _address(self, stream: Stream, step: int) -> Address:
+    def _address(self, stream: Stream, step: Step) -> Address:
         if stream not in self._addresses:
             self._addresses[stream] = address_of(self.key, stream, 0, self.instances, self.chains)
-        return self._addresses[stream].at(step)
+        own = self._addresses[stream]
+        return own.counted(step) if isinstance(step, Tensor) else own.at(step)

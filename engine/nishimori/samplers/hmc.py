@@ -1,23 +1,23 @@
 """Hamiltonian Monte Carlo.
 
-Update: draw a momentum p ~ N(0, I), follow `integrate_` for a jittered number of steps, accept with probability
-min(1, exp(H - H')), H = U + |p|^2 / 2. Leaves exp(-U) invariant. Source: Duane, Kennedy, Pendleton, Roweth 1987; Neal
-2011, arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
+Update: draw a momentum p ~ N(0, I), follow Hamilton's equations for a jittered number of steps, accept with probability
+min(1, exp(H - H')), H = U + |p|^2 / 2 (see `transitions`). Leaves exp(-U) invariant. Source: Duane, Kennedy, Pendleton,
+Roweth 1987; Neal 2011, arXiv 1206.1901, sections 3.2 and 4; the prior-exact splitting: Beskos et al. 2011.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-import torch
 from torch import Tensor
 
-from nishimori.models.layout import Position, chain_dot
+from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
-from nishimori.samplers.base import Info, State, Streams, choose_, decide, gradient_of
-from nishimori.samplers.integration import integrate_
+from nishimori.samplers.base import Info, State, Streams
 from nishimori.samplers.integrators import INTEGRATORS, Splitting
 from nishimori.samplers.trajectories import hamiltonian_trajectory, jittered, require_choices
+from nishimori.samplers.transitions import Ingredients, transition
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,31 +36,26 @@ class HMCKernel:
     def gradients_per_step(self) -> int:
         return self.splitting.gradients_per_step
 
+    @cached_property
+    def ingredients(self) -> Ingredients:
+        return Ingredients(self.target, self.splitting, self.randomness, self.streams)
+
     def init(self, position: Position) -> State:
         return State(position, *self.target.energy_and_gradient(position))
 
     def step(self, state: State, step: int) -> tuple[State, Info]:
         """One transition; `step` addresses its random numbers."""
-        momentum, squares = self._momentum(state, step)
-        position, gradient = state.position.clone(), gradient_of(state).clone()
         count = jittered(self.num_steps, self.jitter, self.randomness, self.streams.jitter, step)
-        energy = integrate_(self.target, self.splitting, position, momentum, gradient, self.step_size, count)
-        error = torch.add(energy - state.energy, chain_dot(momentum, momentum) - squares, alpha=0.5)
-        info = decide(error, self.randomness.uniforms(self.streams.accept, step, error.device), count)
-        return choose_(info.accepted, State(position, energy, gradient), state), info
+        moved, info = transition(self.ingredients, state, step, self.step_size, count)
+        return moved, replace(info, num_steps=count)
 
     def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]:
         """The states after 1, 2, ... `longest` integrator steps from `state` and their energy errors.
 
         The momentum is that of transition `step`; a state is overwritten by the next one.
         """
-        momentum, _ = self._momentum(state, step)
+        momentum = self.randomness.fill_normals(state.position.empty_like(), self.streams.momentum, step)
         return hamiltonian_trajectory(self.target, self.splitting, state, momentum, self.step_size, longest)
-
-    def _momentum(self, state: State, step: int) -> tuple[Position, Tensor]:
-        """The momentum of a transition, and the sum of its squares chain by chain."""
-        momentum = state.position.empty_like()
-        return momentum, self.randomness.refresh_(momentum, self.streams.momentum, step)
 
 
 @dataclass(frozen=True)

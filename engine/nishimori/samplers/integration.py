@@ -1,60 +1,61 @@
 """Following a trajectory, step by step, with any of the `integrators`."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from nishimori.models.layout import Position
 from nishimori.models.target import Target
 from nishimori.samplers.integrators import Splitting
-from nishimori.samplers.recorded import Recorded
-
-MOST_RECORDED = 1 << 24
-"""Parameters of all chains up to which launches are recorded: beyond it they cost less than the copies."""
+from nishimori.samplers.recorded import follow, recording
 
 
-@dataclass(frozen=True, eq=False)
 class Moves:
     """The moves of trajectories, in place: `begin`, then `step` for every step but the last, then `end`.
 
     `gradient` holds dU at the position before `begin` and after `end`; `step_size` is any shape that `layout.broadcast`
-    takes.
+    takes. Between two gradients a kick and a drift are one pass over the parameters.
     """
 
-    target: Target
-    splitting: Splitting
-    position: Position
-    momentum: Position
-    gradient: Position
-    step_size: Tensor
+    def __init__(
+        self,
+        target: Target,
+        splitting: Splitting,
+        position: Position,
+        momentum: Position,
+        gradient: Position,
+        step_size: Tensor,
+    ) -> None:
+        self.position, self.momentum, self.gradient, self.step_size = position, momentum, gradient, step_size
+        self._target, self._splitting = target, splitting
+        self._kicks: list[Tensor] = []
+        self._drifts: list[Tensor] = []
+        self._joined: Tensor
 
     def begin(self) -> None:
-        self._kick(self.splitting.kicks[0])
+        first, *_, last = self._splitting.kicks
+        self._kicks = [fraction * self.step_size for fraction in self._splitting.kicks]
+        self._drifts = [fraction * self.step_size for fraction in self._splitting.drifts]
+        self._joined = (first + last) * self.step_size
+        self._advance(self._kicks[0], self._drifts[0])
 
     def step(self) -> None:
-        kicks, last = self.splitting.kicks, len(self.splitting.drifts)
-        for part in range(1, last + 1):
-            self._drift(part)
-            self.target.gradient(self.position, out=self.gradient)
-            self._kick(kicks[part] + (kicks[0] if part == last else 0.0))
+        self._inner_parts()
+        self._target.gradient(self.position, out=self.gradient)
+        self._advance(self._joined, self._drifts[0])
 
     def end(self) -> Tensor:
         """The last step; returns U, [instances, chains]."""
-        kicks, last = self.splitting.kicks, len(self.splitting.drifts)
-        for part in range(1, last):
-            self._drift(part)
-            self.target.gradient(self.position, out=self.gradient)
-            self._kick(kicks[part])
-        self._drift(last)
-        energy, _ = self.target.energy_and_gradient(self.position, out=self.gradient)
-        self._kick(kicks[last])
+        self._inner_parts()
+        energy, _ = self._target.energy_and_gradient(self.position, out=self.gradient)
+        self._splitting.kick_(self.momentum, self.position, self.gradient, self._kicks[-1])
         return energy
 
-    def _kick(self, fraction: float) -> None:
-        self.splitting.kick_(self.momentum, self.position, self.gradient, fraction * self.step_size)
+    def _inner_parts(self) -> None:
+        for kick, drift in zip(self._kicks[1:-1], self._drifts[1:], strict=True):
+            self._target.gradient(self.position, out=self.gradient)
+            self._advance(kick, drift)
 
-    def _drift(self, part: int) -> None:
-        self.splitting.drift_(self.position, self.momentum, self.splitting.drifts[part - 1] * self.step_size)
+    def _advance(self, kick: Tensor, drift: Tensor) -> None:
+        self._splitting.kick_drift_(self.position, self.momentum, self.gradient, kick, drift)
 
 
 def integrate_(
@@ -68,25 +69,22 @@ def integrate_(
 ) -> Tensor:
     """Follow `num_steps` steps in place; returns U at the end, [instances, chains].
 
-    On CUDA the launches of a step are recorded once where the target allows it, and replayed.
+    On CUDA the launches are recorded once where the target allows it, and replayed.
     """
-    recorded = _recorded(target, splitting, position, step_size)
-    if recorded is not None:
-        return recorded.follow(position, momentum, gradient, step_size, num_steps)
-    moves = Moves(target, splitting, position, momentum, gradient, step_size)
-    moves.begin()
-    for _ in range(num_steps - 1):
-        moves.step()
-    return moves.end()
 
+    def copied() -> Moves:
+        own = position.clone(), momentum.clone(), gradient.clone()
+        return Moves(target, splitting, *own, step_size.clone())
 
-def _recorded(target: Target, splitting: Splitting, position: Position, step_size: Tensor) -> Recorded | None:
-    """The recording for positions like this one, made at first use; None where there is none to be had."""
-    recordings: dict[object, Recorded] | None = getattr(target, "recordings", None)
-    if recordings is None or target.device.type != "cuda" or position.flat.numel() > MOST_RECORDED:
-        return None
-    key = splitting.name, position.layout, tuple(step_size.shape)
-    if key not in recordings:
-        own = position.clone(), position.clone(), position.clone()
-        recordings[key] = Recorded(Moves(target, splitting, *own, step_size.clone()))
-    return recordings[key]
+    recorded = recording(target, position, (splitting.name, tuple(step_size.shape)), copied)
+    if recorded is None:
+        return follow(Moves(target, splitting, position, momentum, gradient, step_size), num_steps)
+    moves = recorded.moves
+    pairs = (moves.position, position), (moves.momentum, momentum), (moves.gradient, gradient)
+    for own, theirs in pairs:
+        own.flat.copy_(theirs.flat)
+    moves.step_size.copy_(step_size)
+    energy = recorded.follow(num_steps).clone()
+    for own, theirs in pairs:
+        theirs.flat.copy_(own.flat)
+    return energy

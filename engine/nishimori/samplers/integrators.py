@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from nishimori.models.layout import Position, add_scaled_, rotate_
+from nishimori.models.layout import Position, add_scaled_, kick_drift_, kick_rotate_, rotate_
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place.
+    """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place, and one after the
+    other `kick_drift_(position, momentum, gradient, time of the kick, time of the drift)`.
 
     A step of size h kicks by kicks[0] h, drifts by drifts[0] h, kicks by kicks[1] h, ...; `kicks`, one longer than
     `drifts`, and `drifts` read the same from both ends and sum to 1. `order` is that of the energy error in h.
@@ -26,6 +27,7 @@ class Splitting:
     name: str
     kick_: Callable[[Position, Position, Position, Tensor], None]
     drift_: Callable[[Position, Position, Tensor], None]
+    kick_drift_: Callable[[Position, Position, Position, Tensor, Tensor], None]
     kicks: tuple[float, ...]
     drifts: tuple[float, ...]
     order: int
@@ -68,13 +70,16 @@ _FOURTH_ORDER = (
     (_OUTER_DRIFT, _INNER_DRIFT, _MIDDLE_DRIFT, _INNER_DRIFT, _OUTER_DRIFT),
 )
 
-LEAPFROG = Splitting("leapfrog", _kick_full_, _drift_straight_, (0.5, 0.5), (1.0,), order=2)
+_STRAIGHT = _kick_full_, _drift_straight_, kick_drift_
+
+LEAPFROG = Splitting("leapfrog", *_STRAIGHT, (0.5, 0.5), (1.0,), order=2)
 """Stormer-Verlet: kick by U, straight drift."""
 
 ROTATION = Splitting(
     "rotation",
     _kick_likelihood_,
     _drift_rotation_,
+    kick_rotate_,
     (0.5, 0.5),
     (1.0,),
     order=2,
@@ -85,14 +90,14 @@ ROTATION = Splitting(
 Where the likelihood says little, any step is accepted and only the angle counts: one or two steps of pi / 3 are
 uncorrelated on average."""
 
-MINIMUM_NORM = Splitting("minimum_norm", _kick_full_, _drift_straight_, *_MINIMUM_NORM, order=2)
+MINIMUM_NORM = Splitting("minimum_norm", *_STRAIGHT, *_MINIMUM_NORM, order=2)
 """Two forces a step, the smallest leading error of second order (Omelyan, Mryglod, Folk 2003, Comput. Phys. Commun.
 151, 272, eq. 31)."""
 
 MINIMUM_NORM_ROTATION = replace(ROTATION, name="minimum_norm_rotation", kicks=_MINIMUM_NORM[0], drifts=_MINIMUM_NORM[1])
 """Those fractions for the prior-exact splitting."""
 
-FOURTH_ORDER = Splitting("fourth_order", _kick_full_, _drift_straight_, *_FOURTH_ORDER, order=4)
+FOURTH_ORDER = Splitting("fourth_order", *_STRAIGHT, *_FOURTH_ORDER, order=4)
 """Five forces a step (the same paper, eqs. 63 and 71; 4MN5FV of Takaishi and de Forcrand 2006)."""
 
 INTEGRATORS = {

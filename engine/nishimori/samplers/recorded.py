@@ -1,71 +1,99 @@
-"""Trajectories as CUDA graphs: the launches of a step are recorded once and replayed, as small networks are done with a
-kernel sooner than Python asks for the next. The kernels are the same, and so are the bits."""
+"""Moves as CUDA graphs: their launches are recorded once and replayed, as small networks are done with a kernel sooner
+than Python asks for the next. The kernels are the same, and so are the bits."""
 
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import torch
-from torch import Tensor
 
 from nishimori.models.layout import Position
+from nishimori.models.target import Target
+from nishimori_kernels.pieces import held_arguments
+
+MOST_RECORDED = 1 << 24
+"""Parameters of all chains up to which launches are recorded: beyond it they cost less than the copies."""
+MOST_KEPT = 8
+"""Recordings of a target: the oldest goes first, as each holds memory of the GPU."""
+
+Outcome = TypeVar("Outcome")
+Outcome_co = TypeVar("Outcome_co", covariant=True)
 
 
-class Recordable(Protocol):
-    """Moves in buffers of their own (see `integration.Moves`), without synchronisation."""
-
-    @property
-    def position(self) -> Position: ...
-
-    @property
-    def momentum(self) -> Position: ...
-
-    @property
-    def gradient(self) -> Position: ...
-
-    @property
-    def step_size(self) -> Tensor: ...
+class Recordable(Protocol[Outcome_co]):
+    """Moves in buffers of their own, without synchronisation: `begin`, then `step` for every step but the last, then
+    `end`, which returns tensors."""
 
     def begin(self) -> None: ...
 
     def step(self) -> None: ...
 
-    def end(self) -> Tensor: ...
+    def end(self) -> Outcome_co: ...
 
 
-class Recorded:
-    """A recording of `moves`, whose buffers trajectories are copied to and from."""
+Moves = TypeVar("Moves", bound=Recordable[Any])
 
-    def __init__(self, moves: Recordable) -> None:
-        self._moves = moves
+
+def follow(moves: Recordable[Outcome], num_steps: int) -> Outcome:
+    """All of them, launched one by one."""
+    moves.begin()
+    for _ in range(num_steps - 1):
+        moves.step()
+    return moves.end()
+
+
+class _Graph(Generic[Outcome]):
+    """What `launches` asks of the GPU, recorded; nothing has run yet. Every replay writes the same tensors."""
+
+    def __init__(self, launches: Callable[[], Outcome]) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        with held_arguments() as self._held, torch.cuda.graph(self._graph):
+            self._outcome = launches()
+
+    def replay(self) -> Outcome:
+        self._graph.replay()
+        return self._outcome
+
+
+class Recorded(Generic[Moves]):
+    """A recording of `moves`, whose buffers are what goes in and comes out."""
+
+    def __init__(self, moves: Moves) -> None:
+        self.moves = moves
         _warm_up(moves)
-        self._step, self._end = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._step):
-            moves.step()
-        with torch.cuda.graph(self._end):
-            self._energy = moves.end()
+        self._begin, self._step, self._end = _Graph(moves.begin), _Graph(moves.step), _Graph(moves.end)
 
-    def follow(
-        self, position: Position, momentum: Position, gradient: Position, step_size: Tensor, num_steps: int
-    ) -> Tensor:
-        """As `integrate_`."""
-        moves = self._moves
-        pairs = (moves.position, position), (moves.momentum, momentum), (moves.gradient, gradient)
-        for own, theirs in pairs:
-            own.flat.copy_(theirs.flat)
-        moves.step_size.copy_(step_size)
-        moves.begin()
+    def follow(self, num_steps: int) -> Any:
+        """What `end` returned when it was recorded: valid until the next call."""
+        self._begin.replay()
         for _ in range(num_steps - 1):
             self._step.replay()
-        self._end.replay()
-        for own, theirs in pairs:
-            theirs.flat.copy_(own.flat)
-        return self._energy.clone()
+        return self._end.replay()
 
 
-def _warm_up(moves: Recordable) -> None:
+def _warm_up(moves: Recordable[Any]) -> None:
     """Compile kernels and allocate buffers, on a stream beside, as recording asks for."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
+        moves.begin()
         moves.step()
         moves.end()
     torch.cuda.current_stream().wait_stream(stream)
+
+
+def recording(target: Target, position: Position, key: Hashable, make: Callable[[], Moves]) -> Recorded[Moves] | None:
+    """The recording of what `make` makes, kept by the target under `key` and the layout of `position`; None where
+    launches are not worth it, or do not record: off CUDA, and for targets that keep no recordings."""
+    recordings: dict[Hashable, Recorded[Any]] | None = getattr(target, "recordings", None)
+    if recordings is None or not can_record(target.device) or position.flat.numel() > MOST_RECORDED:
+        return None
+    found = (key, position.layout)
+    if found not in recordings:
+        if len(recordings) >= MOST_KEPT:
+            del recordings[next(iter(recordings))]
+        recordings[found] = Recorded(make())
+    return cast(Recorded[Moves], recordings[found])
+
+
+def can_record(device: torch.device) -> bool:
+    return device.type == "cuda"

@@ -131,8 +131,7 @@ def sample(
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
             predictions.update(transition.draw, observation.test_predictions)
-        acceptance = float(transition.info.acceptance.mean())
-        report("sampling", transition.step + 1, schedule.transitions, acceptance)
+        report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
     analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
     return Run(target, plan, chosen, record, predictions, state, analysis)
 

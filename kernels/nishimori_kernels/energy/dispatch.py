@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from nishimori_kernels.dispatch import interpreted
+from nishimori_kernels.dispatch import interpreted, on_gpu
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, TorchActivation
 from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
 
@@ -55,14 +55,14 @@ def _compiled(
 ) -> ActivationKernel | None:
     if dtype != torch.float32:
         return None
-    if device.type == "cpu" and implementation != "triton":
-        from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
-
-        return COMPILED_ACTIVATIONS.get(name)
-    if implementation != "numba" and (device.type == "cuda" or interpreted()):
+    if implementation != "numba" and on_gpu(device):
         from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
 
         return TRITON_ACTIVATIONS.get(name)
+    if implementation != "triton" and device.type == "cpu":
+        from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
+
+        return COMPILED_ACTIVATIONS.get(name)
     return None
 
 
@@ -75,7 +75,7 @@ def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, 
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 
         return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
-    size = BLOCK_BYTES * torch.get_num_threads() if inputs.device.type == "cpu" else None
+    size = None if on_gpu(inputs.device) else BLOCK_BYTES * torch.get_num_threads()
     return BlockedNetwork(inputs, widths, kernel, chains, size)
 
 
@@ -107,6 +107,8 @@ def available_forces(kernel: ActivationKernel, device: torch.device) -> tuple[st
     """The precisions of `FORCES` that this device has instructions for, with this activation."""
     if _is_numba(kernel, device):
         return ("bf16",) if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else ()
+    if interpreted():
+        return ("fp16", "tf32") if _is_compiled(kernel) else ()
     units = device.type == "cuda" and _is_compiled(kernel) and torch.cuda.get_device_capability(device) >= (8, 0)
     return ("bf16", "fp16", "tf32") if units else ()
 
@@ -127,7 +129,7 @@ def force_of(
 ) -> Force:
     """The force of `require_force`."""
     require_force(precision, kernel, inputs.device, name)
-    if inputs.is_cuda:
+    if on_gpu(inputs.device):
         from nishimori_kernels.energy.coarse import CoarseNetwork
         from nishimori_kernels.energy.small import SmallNetwork, is_small
 

@@ -3,7 +3,8 @@
 One or two hidden layers, no layer wider than 128. A program holds the weights of a chain, in the format of the
 products, and the sums of the weights' gradients, in float32, on the chip, and streams rows of the inputs past them:
 between the inputs and the gradient nothing goes through memory. Where there are few chains, the rows are split among
-programs, and a second launch adds their shares in a fixed order.
+programs, and a second launch adds their shares in a fixed order. Sizes are known at compile time: places in memory that
+had to be computed would take the registers that the sums need.
 """
 
 # pyright: reportPossiblyUnboundVariable=false
@@ -43,29 +44,39 @@ def _matrix(weights, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr, F
 
 @triton.jit
 def _store(share, scale, out):
-    """scale * share, row by row with its padding: places known to the compiler take no registers."""
+    """scale * share, row by row with its padding."""
     row, column = tl.arange(0, share.shape[0])[:, None], tl.arange(0, share.shape[1])[None, :]
     tl.store(out + row * share.shape[1] + column, scale * share)
 
 
 @triton.jit
+def _store_sum(weights, share, scale, out, rows: tl.constexpr, columns: tl.constexpr):
+    """weights + scale * share, without its padding."""
+    row, column = tl.arange(0, share.shape[0])[:, None], tl.arange(0, share.shape[1])[None, :]
+    inside = (row < rows) & (column < columns)
+    where = row * columns + column
+    tl.store(out + where, tl.load(weights + where, mask=inside, other=0.0) + scale * share, mask=inside)
+
+
+@triton.jit
 def small_gradient_kernel(
-    weights, inputs, labels, residual, shares,
+    weights, inputs, labels, residual, out,
     chains, samples, padded_samples, rows_a_split, networks, start_2, start_a,
-    dim, width_1, width_2, scale_1, scale_2, readout_scale, out_scale,
-    DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr, FORMAT: tl.constexpr,
+    dim: tl.constexpr, width_1: tl.constexpr, width_2: tl.constexpr, scale_1, scale_2, readout_scale, out_scale,
+    SHARED: tl.constexpr, DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr, FORMAT: tl.constexpr,
     ROWS: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr,
 ):  # fmt: skip
     """`weights` are flat: W_2 of all networks begins at `start_2`, the readouts at `start_a`. `inputs` [instances,
-    padded_samples, DIM] have zeros around them. `shares` [splits, networks, padded] are a split's part of the gradient
-    of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then the readout."""
+    padded_samples, DIM] have zeros around them. `out` is laid out like the weights, or where SHARED [splits, networks,
+    padded], a split's part of the gradient of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then
+    the readout."""
     network, split = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     instance = network // chains
     inputs += instance * padded_samples * DIM
     labels += instance * samples
     residual += network * samples
     top: tl.constexpr = WIDTH_1 if DEPTH == 1 else WIDTH_2
-    top_width = width_1 if DEPTH == 1 else width_2
+    top_width: tl.constexpr = width_1 if DEPTH == 1 else width_2
     place_1 = network * width_1 * dim
     place_2 = start_2 + network * width_2 * width_1
     place_a = start_a + network * top_width
@@ -105,19 +116,27 @@ def small_gradient_kernel(
             pulled = scale_2 * tl.dot(tl.trans(second), delta)
             delta = (pulled * slope_of(u_1, h_1, KIND)).to(FORMAT)
         sum_1 += tl.dot(delta, x)
-    padded: tl.constexpr = WIDTH_1 * DIM + WIDTH_2 * WIDTH_1 * (DEPTH - 1) + top
-    shares += (split * networks + network) * padded
-    _store(sum_1, out_scale * scale_1, shares)
-    shares += WIDTH_1 * DIM
-    if DEPTH == 2:
-        _store(sum_2, out_scale * scale_2, shares)
-        shares += WIDTH_2 * WIDTH_1
-    tl.store(shares + unit, out_scale * sum_a)
+    if SHARED:
+        padded: tl.constexpr = WIDTH_1 * DIM + WIDTH_2 * WIDTH_1 * (DEPTH - 1) + top
+        out += (split * networks + network) * padded
+        _store(sum_1, out_scale * scale_1, out)
+        out += WIDTH_1 * DIM
+        if DEPTH == 2:
+            _store(sum_2, out_scale * scale_2, out)
+            out += WIDTH_2 * WIDTH_1
+        tl.store(out + unit, out_scale * sum_a)
+    else:
+        _store_sum(weights + place_1, sum_1, out_scale * scale_1, out + place_1, width_1, dim)
+        if DEPTH == 2:
+            _store_sum(weights + place_2, sum_2, out_scale * scale_2, out + place_2, width_2, width_1)
+        if SAMPLED:
+            tl.store(out + place_a + unit, readout + out_scale * sum_a, mask=unit < top_width)
 
 
 @triton.jit
 def add_shares_kernel(
-    weights, shares, out, splits, networks, parameters, size_1, size_2, start_2, start_a, dim, width_1,
+    weights, shares, out, splits, networks, parameters, size_1, size_2, start_2, start_a,
+    dim: tl.constexpr, width_1: tl.constexpr,
     DEPTH: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr, ADDED: tl.constexpr,
 ):  # fmt: skip
     """out = weights + the shares of all splits, in their order: some elements of a network a program."""
@@ -171,7 +190,8 @@ class SmallNetwork:
         width_1, width_2 = self._shape[1:]
         self._sizes = width_1 * input_dim, width_2 * width_1
         padded = self._padded[1] * self._padded[0] + (self._padded[2] * self._padded[1] if width_2 else 0)
-        self._shares = inputs.new_empty(self._splits * self._networks * (padded + self._padded[len(widths)]))
+        shared = self._splits * self._networks * (padded + self._padded[len(widths)])
+        self._shares = inputs.new_empty(shared) if self._splits > 1 else None
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """As in `BlockedNetwork`, but for rounding."""
@@ -179,15 +199,17 @@ class SmallNetwork:
         starts = self._networks * self._sizes[0], self._networks * sum(self._sizes)
         launch(
             small_gradient_kernel, (self._networks, self._splits), OPTIONS,
-            weights, self._inputs, labels, self._residual, self._shares,
+            weights, self._inputs, labels, self._residual, out if self._shares is None else self._shares,
             self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks, *starts,
             *self._shape, *self._scales, self._readout_scale, self._readout_scale / noise_variance,
-            depth, parameters > sum(self._sizes), self._kernel.kind, self._format, self._rows, *self._padded,
+            self._shares is not None, depth, parameters > sum(self._sizes), self._kernel.kind, self._format,
+            self._rows, *self._padded,
         )  # fmt: skip
-        launch(
-            add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), OPTIONS,
-            weights, self._shares, out,
-            self._splits, self._networks, parameters, *self._sizes, *starts, *self._shape[:2],
-            depth, *self._padded, ADDED,
-        )  # fmt: skip
+        if self._shares is not None:
+            launch(
+                add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), OPTIONS,
+                weights, self._shares, out,
+                self._splits, self._networks, parameters, *self._sizes, *starts, *self._shape[:2],
+                depth, *self._padded, ADDED,
+            )  # fmt: skip
         return self._residual

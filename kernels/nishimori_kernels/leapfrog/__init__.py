@@ -42,5 +42,48 @@ def rotate_(position: Buffer, momentum: Buffer, angle: Tensor, implementation: I
     cpu.rotate(q, p, _spread(angle, blocks), blocks.chains, blocks.pieces, blocks.rows)
 
 
+def kick_drift_(
+    position: Buffer,
+    momentum: Buffer,
+    gradient: Buffer,
+    kick: Tensor,
+    drift: Tensor,
+    implementation: Implementation = "auto",
+) -> None:
+    """p -= kick * gradient, then q += drift * p, in one pass: the bits of two `add_scaled_`, whose shapes and errors
+    these are."""
+    name = chosen_for(implementation, position, momentum, gradient)
+    if name == "torch":
+        return reference.kick_drift_(position, momentum, gradient, kick, drift)
+    if name == "triton":
+        from nishimori_kernels.leapfrog import gpu
+
+        return gpu.kick_drift_(position, momentum, gradient, kick, drift)
+    (q, p, g), blocks = arrays_of(position, momentum, gradient), position.blocks
+    times = _spread(kick, blocks), _spread(drift, blocks)
+    cpu.kick_drift(q, p, g, times[0], times[1], blocks.chains, blocks.pieces, blocks.rows)
+
+
+def kick_rotate_(
+    position: Buffer,
+    momentum: Buffer,
+    gradient: Buffer,
+    kick: Tensor,
+    angle: Tensor,
+    implementation: Implementation = "auto",
+) -> None:
+    """p -= kick * gradient, p += kick * q, then `rotate_`, in one pass: the bits of these three."""
+    name = chosen_for(implementation, position, momentum, gradient)
+    if name == "torch":
+        return reference.kick_rotate_(position, momentum, gradient, kick, angle)
+    if name == "triton":
+        from nishimori_kernels.leapfrog import gpu
+
+        return gpu.kick_rotate_(position, momentum, gradient, kick, angle)
+    (q, p, g), blocks = arrays_of(position, momentum, gradient), position.blocks
+    times = _spread(kick, blocks), _spread(angle, blocks)
+    cpu.kick_rotate(q, p, g, times[0], times[1], blocks.chains, blocks.pieces, blocks.rows)
+
+
 def _spread(values: Tensor, blocks: Blocks) -> np.ndarray:
     return np.ascontiguousarray(blocks.spread(values.numpy()), np.float64)

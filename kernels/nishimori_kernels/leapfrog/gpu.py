@@ -39,6 +39,46 @@ def rotate_kernel(
     tl.store(momentum + start + lanes, cosine * p - sine * q, mask=inside)
 
 
+@triton.jit
+def kick_drift_kernel(
+    position, momentum, gradient, kick, kick_block, kick_instance, kick_chain,
+    drift, drift_block, drift_instance, drift_chain, table, count, rows, chains,
+    ALIGNED: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    _, row, block, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
+    p = tl.load(momentum + start + lanes, mask=inside, other=0.0)
+    g = tl.load(gradient + start + lanes, mask=inside, other=0.0)
+    time = factor_of(kick, kick_block, kick_instance, kick_chain, block, row, chains).to(p.dtype)
+    way = factor_of(drift, drift_block, drift_instance, drift_chain, block, row, chains).to(p.dtype)
+    p = p - time * g
+    q = tl.load(position + start + lanes, mask=inside, other=0.0) + way * p
+    tl.store(momentum + start + lanes, p, mask=inside)
+    tl.store(position + start + lanes, q, mask=inside)
+
+
+@triton.jit
+def kick_rotate_kernel(
+    position, momentum, gradient, kick, kick_block, kick_instance, kick_chain,
+    cosines, sines, by_block, by_instance, by_chain, table, count, rows, chains,
+    ALIGNED: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    _, row, block, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
+    q = tl.load(position + start + lanes, mask=inside, other=0.0)
+    p = tl.load(momentum + start + lanes, mask=inside, other=0.0)
+    g = tl.load(gradient + start + lanes, mask=inside, other=0.0)
+    time = factor_of(kick, kick_block, kick_instance, kick_chain, block, row, chains).to(q.dtype)
+    cosine = factor_of(cosines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
+    sine = factor_of(sines, by_block, by_instance, by_chain, block, row, chains).to(q.dtype)
+    p = p - time * g
+    p = p + time * q
+    tl.store(position + start + lanes, cosine * q + sine * p, mask=inside)
+    tl.store(momentum + start + lanes, cosine * p - sine * q, mask=inside)
+
+
 def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:
     """As `leapfrog.add_scaled_`."""
     blocks, pieces = buffer.blocks, pieces_of(buffer.blocks, buffer.flat.device)
@@ -56,5 +96,26 @@ def rotate_(position: Buffer, momentum: Buffer, angle: Tensor) -> None:
     launch(
         rotate_kernel, (pieces.tasks(blocks),), EXACT,
         position.flat, momentum.flat, cosines, sines, *strides,
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
+    )  # fmt: skip
+
+
+def kick_drift_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Tensor, drift: Tensor) -> None:
+    """As `leapfrog.kick_drift_`."""
+    blocks, pieces = position.blocks, pieces_of(position.blocks, position.flat.device)
+    launch(
+        kick_drift_kernel, (pieces.tasks(blocks),), EXACT,
+        position.flat, momentum.flat, gradient.flat, *spread_factor(kick, position), *spread_factor(drift, position),
+        pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
+    )  # fmt: skip
+
+
+def kick_rotate_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Tensor, angle: Tensor) -> None:
+    """As `leapfrog.kick_rotate_`."""
+    blocks, pieces = position.blocks, pieces_of(position.blocks, position.flat.device)
+    cosines, (sines, *strides) = spread_factor(torch.cos(angle), position)[0], spread_factor(torch.sin(angle), position)
+    launch(
+        kick_rotate_kernel, (pieces.tasks(blocks),), EXACT,
+        position.flat, momentum.flat, gradient.flat, *spread_factor(kick, position), cosines, sines, *strides,
         pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
     )  # fmt: skip

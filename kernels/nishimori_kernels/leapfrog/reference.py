@@ -21,6 +21,19 @@ def rotate_(position: Buffer, momentum: Buffer, angle: Tensor) -> None:
         q.copy_(rotated)
 
 
+def kick_drift_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Tensor, drift: Tensor) -> None:
+    """A kick by the gradient and a drift."""
+    add_scaled_(momentum, gradient, -kick)
+    add_scaled_(position, momentum, drift)
+
+
+def kick_rotate_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Tensor, angle: Tensor) -> None:
+    """A kick by the gradient less the position, and a rotation."""
+    add_scaled_(momentum, gradient, -kick)
+    add_scaled_(momentum, position, kick)
+    rotate_(position, momentum, angle)
+
+
 def _by_block(values: Tensor, buffer: Buffer) -> Tensor:
     wide = buffer.blocks.spread(values).to(buffer.flat.dtype).unsqueeze(-1)
     return wide.expand(len(buffer.blocks.sizes), *wide.shape[1:])

@@ -2,9 +2,12 @@
 
 import operator
 from collections.abc import Iterable
-from typing import NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MASK_32 = 0xFFFFFFFF
 STREAM_SHIFT = 24
@@ -12,17 +15,24 @@ MAX_ELEMENTS = 1 << 34
 
 
 class Address(NamedTuple):
-    """Key and counter words of a batch of rows (instance, chain). Build with ``address_of``."""
+    """Key and counter words of a batch of rows (instance, chain). Build with ``address_of``.
+
+    ``step`` may be in the memory of a GPU, int64 [1] (see ``counted``): Triton's kernels read it when they run.
+    """
 
     key_low: int
     key_high: int
-    step: int
+    step: "int | Tensor"
     chains: np.ndarray  # uint64 [chains]
     tags: np.ndarray  # uint64 [instances], instance | stream << 24
 
     def at(self, step: SupportsIndex) -> "Address":
         """The same rows at another step; ``ValueError`` unless 0 <= step < 2**32."""
         return Address(self.key_low, self.key_high, _checked_int("step", step, 32), self.chains, self.tags)
+
+    def counted(self, step: "Tensor") -> "Address":
+        """The same rows at the step that will be there when a kernel runs; it is not checked."""
+        return Address(self.key_low, self.key_high, step, self.chains, self.tags)
 
 
 def address_of(

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from nishimori_kernels.dispatch import on_gpu
 from nishimori_kernels.rng import torch_ops
 from nishimori_kernels.rng.address import Address, address_of, check_elements
 
@@ -86,7 +87,7 @@ def uniforms_at(
 ) -> torch.Tensor:
     """Return ``uniforms`` of element 0 at an address that is checked already; None means "triton" on CUDA."""
     shape, device = (len(address.tags), len(address.chains)), torch.device(device)
-    if implementation == "triton" or (implementation is None and device.type == "cuda"):
+    if implementation == "triton" or (implementation is None and on_gpu(device)):
         from nishimori_kernels.rng import gpu
 
         return gpu.uniforms(address, device)

@@ -102,6 +102,8 @@ def rows_of(address: Address, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def step_of(address: Address, device: torch.device) -> Tensor:
     """The step in memory of the device, int64 [1]: a kernel recorded in a graph reads it anew at every replay."""
+    if isinstance(address.step, Tensor):
+        return address.step
     return torch.full((1,), address.step, dtype=torch.int64, device=device)
 
 

@@ -109,6 +109,6 @@ def _words(
     address: Address, chains: torch.Tensor, tags: torch.Tensor, quad: int, stop_quad: int
 ) -> tuple[torch.Tensor, ...]:
     quads = torch.arange(quad, stop_quad, device=tags.device)
-    step = torch.full_like(quads, address.step)
+    step = 0 * quads + address.step
     counter = torch.broadcast_tensors(quads, step, chains[:, None], tags[:, None])
     return philox(counter, address.key_low, address.key_high)
