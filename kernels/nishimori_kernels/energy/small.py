@@ -35,11 +35,21 @@ _FORMATS = {"tf32": tl.float32, "bf16": tl.bfloat16, "fp16": tl.float16}
 
 
 @triton.jit
-def _matrix(weights, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr, FORMAT: tl.constexpr):
+def _matrix(weights, rows: tl.constexpr, columns: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """[rows, columns] of a chain, with zeros around it."""
     row, column = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
     inside = (row < rows) & (column < columns)
-    return tl.load(weights + row * columns + column, mask=inside, other=0.0).to(FORMAT)
+    return tl.load(weights + row * columns + column, mask=inside, other=0.0)
+
+
+@triton.jit
+def _first_sum(matrix, scale, SHARED: tl.constexpr):
+    """What the products of a weight gradient are added to: `scale` times the sum is the gradient, of the prior too
+    where it is not SHARED."""
+    if SHARED:
+        return tl.zeros(matrix.shape, tl.float32)
+    else:
+        return matrix / scale
 
 
 @triton.jit
@@ -50,12 +60,10 @@ def _store(share, scale, out):
 
 
 @triton.jit
-def _store_sum(weights, share, scale, out, rows: tl.constexpr, columns: tl.constexpr):
-    """weights + scale * share, without its padding."""
-    row, column = tl.arange(0, share.shape[0])[:, None], tl.arange(0, share.shape[1])[None, :]
-    inside = (row < rows) & (column < columns)
-    where = row * columns + column
-    tl.store(out + where, tl.load(weights + where, mask=inside, other=0.0) + scale * share, mask=inside)
+def _store_inside(gradient, scale, out, rows: tl.constexpr, columns: tl.constexpr):
+    """scale * gradient, without its padding."""
+    row, column = tl.arange(0, gradient.shape[0])[:, None], tl.arange(0, gradient.shape[1])[None, :]
+    tl.store(out + row * columns + column, scale * gradient, mask=(row < rows) & (column < columns))
 
 
 @triton.jit
@@ -80,15 +88,17 @@ def small_gradient_kernel(
     place_1 = network * width_1 * dim
     place_2 = start_2 + network * width_2 * width_1
     place_a = start_a + network * top_width
-    first = _matrix(weights + place_1, width_1, dim, WIDTH_1, DIM, FORMAT)
+    matrix_1 = _matrix(weights + place_1, width_1, dim, WIDTH_1, DIM)
+    sum_1 = _first_sum(matrix_1, out_scale * scale_1, SHARED)
+    first = matrix_1.to(FORMAT)
     if DEPTH == 2:
-        second = _matrix(weights + place_2, width_2, width_1, WIDTH_2, WIDTH_1, FORMAT)
-        sum_2 = tl.zeros((WIDTH_2, WIDTH_1), tl.float32)
+        matrix_2 = _matrix(weights + place_2, width_2, width_1, WIDTH_2, WIDTH_1)
+        sum_2 = _first_sum(matrix_2, out_scale * scale_2, SHARED)
+        second = matrix_2.to(FORMAT)
     unit = tl.arange(0, top)
     readout = tl.where(unit < top_width, 1.0, 0.0)
     if SAMPLED:
         readout = tl.load(weights + place_a + unit, mask=unit < top_width, other=0.0)
-    sum_1 = tl.zeros((WIDTH_1, DIM), tl.float32)
     sum_a = tl.zeros((top,), tl.float32)
     column = tl.arange(0, DIM)
     begin = split * rows_a_split
@@ -126,9 +136,9 @@ def small_gradient_kernel(
             out += WIDTH_2 * WIDTH_1
         tl.store(out + unit, out_scale * sum_a)
     else:
-        _store_sum(weights + place_1, sum_1, out_scale * scale_1, out + place_1, width_1, dim)
+        _store_inside(sum_1, out_scale * scale_1, out + place_1, width_1, dim)
         if DEPTH == 2:
-            _store_sum(weights + place_2, sum_2, out_scale * scale_2, out + place_2, width_2, width_1)
+            _store_inside(sum_2, out_scale * scale_2, out + place_2, width_2, width_1)
         if SAMPLED:
             tl.store(out + place_a + unit, readout + out_scale * sum_a, mask=unit < top_width)
 
