@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from common import Row, print_rows, row_of, timed
 from leapfrogs import SHORT
+from operation import Call
 from peer_process import Peer, TooLong, peers_of, python_of
 from shapes import CUDA_SHAPES, Shape
 
@@ -73,17 +74,21 @@ def rows_of(shape: Shape, precision: str, device: torch.device) -> list[Row]:
 
 
 def _own_calls(shape: Shape, precision: str, device: torch.device) -> dict[Named, Callable[[], float]]:
-    """Seconds of one."""
-    gradient = network.gradient(precision, shape, device)
-    transition = network.transition(precision, False, shape, device, SHORT)
+    """Seconds of one, of COUNT in a row."""
+
+    def seconds(call: Call) -> Callable[[], float]:
+        return lambda: timed(lambda: [call() for _ in range(COUNT)], device) / COUNT
+
     return {
-        ("energy gradient", "nishimori", "time beside JAX"): lambda: timed(gradient, device),
-        ("leapfrog", "nishimori", f"time of {SHORT} steps beside JAX"): lambda: timed(transition, device),
+        ("energy gradient", "nishimori", "time beside JAX"): seconds(network.gradient(precision, shape, device)),
+        ("leapfrog", "nishimori", f"time of {SHORT} steps beside JAX"): seconds(
+            network.transition(precision, False, shape, device, SHORT)
+        ),
     }
 
 
 def _their_calls(worker: Peer, shape: Shape) -> dict[Named, Callable[[], float]]:
-    """Seconds of one, of the COUNT that an order takes."""
+    """The same; an order takes COUNT."""
     details = {"step_size": network.step_size_of(shape), "num_steps": SHORT, "count": COUNT}
     ground = worker.version.partition(", ")[2]
     return {
