@@ -1,8 +1,8 @@
-"""What is limited by memory rather than arithmetic, and the machine's own limits of both."""
+"""What is limited by memory rather than arithmetic, and the limit of the machine."""
 
 import torch
 from operation import Call
-from shapes import Bytes, Shape, Square
+from shapes import Bytes, Shape
 from torch import Tensor
 
 from nishimori.models.layout import add_scaled_, chain_dot
@@ -14,6 +14,13 @@ def normals(shape: Shape, device: torch.device) -> Call:
     position = shape.position(device)
     randomness = Randomness.of(0, "", range(1), range(shape.chains))
     return lambda: randomness.fill_normals(position, Stream.MOMENTUM, 0)
+
+
+def momenta(shape: Shape, device: torch.device) -> Call:
+    """As HMC draws them, with the sum of their squares chain by chain."""
+    position = shape.position(device)
+    randomness = Randomness.of(0, "", range(1), range(shape.chains))
+    return lambda: randomness.refresh_(position, Stream.MOMENTUM, 0)
 
 
 def torch_normals(shape: Shape, device: torch.device) -> Call:
@@ -44,12 +51,6 @@ def torch_chain_dot(shape: Shape, device: torch.device) -> Call:
         return torch.stack([(a.double() * b.double()).flatten(2).sum(-1) for a, b in pairs]).sum(0)
 
     return run
-
-
-def matrix_product(dtype: torch.dtype, square: Square, device: torch.device) -> Call:
-    first, second = (torch.randn(square.size, square.size, device=device).to(dtype) for _ in range(2))
-    out = torch.empty_like(first)
-    return lambda: torch.mm(first, second, out=out)
 
 
 def copy(block: Bytes, device: torch.device) -> Call:

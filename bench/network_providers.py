@@ -1,7 +1,10 @@
 """The network's latent outputs and gradients: ours, as one writes it in torch, and its matrix products alone."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from operation import Call
+from product_providers import format_of, products_in
 from shapes import NOISE_VARIANCE, TRANSITION_STEPS, Shape
 from torch import Tensor
 
@@ -32,12 +35,14 @@ def gradients_alone(shape: Shape, device: torch.device) -> Call:
     return run
 
 
-def transition(precision: str, observed: bool, shape: Shape, device: torch.device) -> Call:
-    """Of HMC, a leapfrog trajectory of TRANSITION_STEPS steps; `observed` with everything a run keeps of a draw."""
+def transition(
+    precision: str, observed: bool, shape: Shape, device: torch.device, num_steps: int = TRANSITION_STEPS
+) -> Call:
+    """Of HMC, a leapfrog trajectory; `observed` with everything a run keeps of a draw."""
     target = nm.Posterior(shape.problem(), precision, device.type)
     randomness = Randomness.of(0, "", target.instances, range(shape.chains))
-    step_size = torch.full((1,), 0.3 / shape.dim**0.5, dtype=torch.float64)
-    kernel = nm.HMC(jitter=0.0).kernel(target, step_size, TRANSITION_STEPS, randomness)
+    step_size = torch.full((1,), step_size_of(shape), dtype=torch.float64)
+    kernel = nm.HMC(jitter=0.0).kernel(target, step_size, num_steps, randomness)
     state, step = kernel.init(target.initial_position(shape.chains, "prior", 0)), 0
     observer = observer_of(target, (), {}, False, randomness)
     staging, arrays = Staging(), {}
@@ -54,6 +59,11 @@ def transition(precision: str, observed: bool, shape: Shape, device: torch.devic
     return run
 
 
+def step_size_of(shape: Shape) -> float:
+    """Of the transitions that are timed."""
+    return 0.3 / shape.dim**0.5
+
+
 def latent(shape: Shape, device: torch.device) -> Call:
     target = nm.Posterior(shape.problem(), device=device.type)
     position = target.initial_position(shape.chains, "prior", seed=0)
@@ -68,15 +78,41 @@ def collapsed(shape: Shape, device: torch.device) -> Call:
     return lambda: target.energy_and_gradient(position, out)
 
 
-def autograd_gradient(shape: Shape, device: torch.device) -> Call:
+def autograd_gradient(precision: str, shape: Shape, device: torch.device) -> Call:
     """As one writes it without thinking: the reference network, torch.autograd."""
-    position = shape.position(device)
+    format_of(precision, device)
+    return _differentiated(_energy_of(shape, device), precision, shape.position(device))
+
+
+def compiled_gradient(precision: str, shape: Shape, device: torch.device) -> Call:
+    """The same through torch.compile, forward and back."""
+    if device.type != "cuda":
+        raise ValueError("torch.compile is timed on a GPU alone")
+    energy = torch.compile(_energy_of(shape, device), fullgraph=True, dynamic=False)
+    run = _differentiated(energy, precision, shape.position(device))
+    try:
+        run()
+    except Exception as error:  # whatever a compiler may raise
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"it does not compile here ({type(error).__name__}: {reason})") from error
+    return run
+
+
+def _energy_of(shape: Shape, device: torch.device) -> Callable[[Sequence[Tensor]], Tensor]:
     inputs, labels = data_of(shape, device)
 
+    def energy(weights: Sequence[Tensor]) -> Tensor:
+        misfit = (labels.unsqueeze(1) - reference.latent(weights, inputs, "tanh")).square().sum()
+        return misfit / (2 * NOISE_VARIANCE) + _prior(weights)
+
+    return energy
+
+
+def _differentiated(energy: Callable[[Sequence[Tensor]], Tensor], precision: str, position: Position) -> Call:
     def run() -> list[Tensor]:
         weights = _leaves(position)
-        misfit = (labels.unsqueeze(1) - reference.latent(weights, inputs, "tanh")).square().sum()
-        return list(torch.autograd.grad(misfit / (2 * NOISE_VARIANCE) + _prior(weights), weights))
+        with products_in(precision):
+            return list(torch.autograd.grad(energy(weights), weights))
 
     return run
 
@@ -102,21 +138,6 @@ def reference_latent(shape: Shape, device: torch.device) -> Call:
     return lambda: reference.latent(position.blocks, inputs, "tanh")
 
 
-def gradient_products(shape: Shape, device: torch.device) -> Call:
-    """The same matrix products on contiguous operands, written to buffers that are there, and nothing else."""
-    operands = _Operands(shape, device)
-
-    def run() -> None:
-        operands.forward()
-        operands.backward()
-
-    return run
-
-
-def forward_products(shape: Shape, device: torch.device) -> Call:
-    return _Operands(shape, device).forward
-
-
 def data_of(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
     """Inputs [1, samples, dim] and labels [1, samples], float32."""
     problem = shape.problem()
@@ -127,33 +148,5 @@ def _leaves(position: Position) -> list[Tensor]:
     return [block.detach().requires_grad_() for block in position.blocks]
 
 
-def _prior(weights: list[Tensor]) -> Tensor:
+def _prior(weights: Sequence[Tensor]) -> Tensor:
     return sum((weight.square().sum() for weight in weights), torch.zeros((), device=weights[0].device)) / 2
-
-
-class _Operands:
-    """Matrices of the shapes that meet in a pass, and buffers for their products."""
-
-    def __init__(self, shape: Shape, device: torch.device) -> None:
-        def drawn(*sizes: int) -> Tensor:
-            return torch.randn(*sizes, dtype=torch.float32, device=device)
-
-        dim, samples, chains = shape.dim, shape.samples, shape.chains
-        self._deep_layers = shape.depth - 1
-        self._first, self._inputs = drawn(chains * dim, dim), drawn(dim, samples)
-        self._rows, self._tall = drawn(samples, dim), drawn(chains * dim, samples)
-        self._deep, self._hidden = drawn(chains, dim, dim), drawn(chains, dim, samples)
-        self._turned = drawn(chains, samples, dim)
-        self._lifted, self._pulled = torch.empty_like(self._tall), torch.empty_like(self._first)
-        self._above, self._own = torch.empty_like(self._hidden), torch.empty_like(self._deep)
-
-    def forward(self) -> None:
-        torch.mm(self._first, self._inputs, out=self._lifted)
-        for _ in range(self._deep_layers):
-            torch.bmm(self._deep, self._hidden, out=self._above)
-
-    def backward(self) -> None:
-        torch.mm(self._tall, self._rows, out=self._pulled)
-        for _ in range(self._deep_layers):
-            torch.bmm(self._hidden, self._turned, out=self._own)
-            torch.bmm(self._deep, self._hidden, out=self._above)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Timer
@@ -18,20 +18,26 @@ from nishimori.models.layout import Position
 PEERS = Path(__file__).with_name("peers")
 NAMES = ("blackjax", "numpyro", "pyro", "posteriors")
 POINTS, LARGEST_DIFFERENCE = 20, 1e-5
+ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
 
 class TooLong(Exception):
     """A sentence: an order was not answered within the time limit, and its process is gone."""
 
 
-class Peer:
-    """A worker process in the environment of `name`; see peers/worker.py for its orders."""
+def python_of(name: str) -> Path:
+    return PEERS / f".venv-{name}" / "bin" / "python"
 
-    def __init__(self, name: str, problem: Path, time_limit: float) -> None:
-        python = PEERS / f".venv-{name}" / "bin" / "python"
+
+class Peer:
+    """A worker process in the environment of `name`, with other environment variables; see peers/worker.py for its
+    orders."""
+
+    def __init__(self, name: str, problem: Path, time_limit: float, environment: Mapping[str, str] = ON_CPU) -> None:
+        python = python_of(name)
         if not python.exists():
             raise SystemExit(f"{python} is not there: run bench/peers/setup {name} first")
-        self.name, self._time_limit = name, time_limit
+        self.name, self._time_limit, self._environment = name, time_limit, environment
         self._command = [python, "-W", "ignore::FutureWarning", PEERS / "worker.py", name, problem]
         self._start()
 
@@ -41,7 +47,7 @@ class Peer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            env=os.environ | dict(self._environment),
         )
         facts = self._answer("start")
         self.version: str = facts["version"]
@@ -111,19 +117,25 @@ def problem_file(target: nm.Posterior, start: np.ndarray) -> Iterator[Path]:
 
 @contextmanager
 def peers_of(
-    target: nm.Posterior, start: np.ndarray, names: Sequence[str], time_limit: float
+    target: nm.Posterior,
+    start: np.ndarray,
+    names: Sequence[str],
+    time_limit: float,
+    environment: Mapping[str, str] = ON_CPU,
+    largest_difference: float = LARGEST_DIFFERENCE,
 ) -> Iterator[dict[str, Peer]]:
-    """Workers on the problem of `target` whose chains begin at `start` [chains, num_parameters].
+    """Workers on the problem of `target`, on the CPU, whose chains begin at `start` [chains, num_parameters].
 
-    First their log densities at prior draws must differ like ours. Who takes too long to begin is left out.
+    First their log densities at prior draws must differ like ours, within `largest_difference` of their size. Who takes
+    too long to begin is left out.
     """
     with problem_file(target, start) as path, ExitStack() as stack:
         workers = {}
         for name in names:
             try:
-                worker = Peer(name, path, time_limit)
+                worker = Peer(name, path, time_limit, environment)
                 stack.callback(worker.close)
-                _require_the_same_densities(worker, target)
+                _require_the_same_densities(worker, target, largest_difference)
             except TooLong as sentence:
                 print(f"    {sentence}", flush=True)
                 continue
@@ -135,9 +147,9 @@ def _points(target: nm.Posterior) -> Position:
     return target.initial_position(POINTS, "prior", 1)
 
 
-def _require_the_same_densities(peer: Peer, target: nm.Posterior) -> None:
+def _require_the_same_densities(peer: Peer, target: nm.Posterior, largest_difference: float) -> None:
     ours = -target.energy(_points(target)).numpy()[0]
     theirs = np.array(peer.order("log_density")["values"])
     apart = float((np.abs(np.diff(theirs) - np.diff(ours)) / np.abs(ours).max()).max())
-    if not apart <= LARGEST_DIFFERENCE:
+    if not apart <= largest_difference:
         raise SystemExit(f"{peer.name}: differences of log densities are {apart:.1e} off; nothing is reported")

@@ -5,7 +5,7 @@ from functools import partial
 import memory_providers as memory
 import module_providers as module
 import network_providers as network
-import torch
+import product_providers as products
 from operation import Operation, Provider
 from shapes import (
     CUDA_SHAPES,
@@ -13,13 +13,14 @@ from shapes import (
     MODULE_SHAPES,
     Bytes,
     Square,
+    first_layer_work,
     forward_work,
     gradient_work,
     readout_work,
     transition_work,
 )
 
-FORCES = ("bf16", "fp16", "tf32")
+from nishimori_kernels.energy.dispatch import FORCES
 
 TRITON = "tests/kernels/test_triton.py"
 
@@ -34,8 +35,14 @@ OPERATIONS = (
                 Provider("nishimori", partial(network.gradient, mode), lambda found: found.blocks, mode, True, 0.02)
                 for mode in FORCES
             ),
-            Provider("torch autograd", network.autograd_gradient, list),
-            Provider("matrix products alone", network.gradient_products),
+            Provider("torch autograd", partial(network.autograd_gradient, "fp32"), list),
+            Provider("torch autograd", partial(network.autograd_gradient, "tf32"), list, "tf32", tolerance=0.02),
+            Provider("torch.compile", partial(network.compiled_gradient, "fp32"), list),
+            Provider("torch.compile", partial(network.compiled_gradient, "tf32"), list, "tf32", tolerance=0.02),
+            *(
+                Provider("matrix products alone", partial(products.gradient_products, name), precision=name)
+                for name in products.PRODUCTS
+            ),
         ),
         gradient_work,
         baseline="matrix products alone",
@@ -64,7 +71,7 @@ OPERATIONS = (
         (
             Provider("nishimori", network.latent, lambda found: [found], ours=True),
             Provider("torch", network.reference_latent, lambda found: [found]),
-            Provider("matrix products alone", network.forward_products),
+            Provider("matrix products alone", products.forward_products),
         ),
         forward_work,
         baseline="matrix products alone",
@@ -98,6 +105,7 @@ OPERATIONS = (
         GRADIENT_SHAPES,
         (
             Provider("nishimori", memory.normals, ours=True),
+            Provider("nishimori, with squares", memory.momenta, ours=True),
             Provider("torch.randn", memory.torch_normals),
         ),
         lambda shape: 4 * shape.parameters,
@@ -138,13 +146,34 @@ OPERATIONS = (
         "matrix product",
         (),
         (Square(2048),),
-        (
-            Provider("torch.mm", partial(memory.matrix_product, torch.float32)),
-            Provider("torch.mm", partial(memory.matrix_product, torch.bfloat16), precision="bf16"),
+        tuple(
+            Provider("torch.mm", partial(products.matrix_product, name), precision=name) for name in products.PRODUCTS
         ),
         lambda square: 2 * square.size**3,
         baseline="torch.mm",
         cuda_cases=(Square(8192),),
+    ),
+    Operation(
+        "first-layer product",
+        (),
+        GRADIENT_SHAPES,
+        tuple(
+            Provider("torch.mm", partial(products.first_product, name), precision=name) for name in products.PRODUCTS
+        ),
+        first_layer_work,
+        baseline="torch.mm",
+        cuda_cases=CUDA_SHAPES,
+    ),
+    Operation(
+        "deeper product",
+        (),
+        GRADIENT_SHAPES,
+        tuple(
+            Provider("torch.bmm", partial(products.deeper_product, name), precision=name) for name in products.PRODUCTS
+        ),
+        first_layer_work,
+        baseline="torch.bmm",
+        cuda_cases=CUDA_SHAPES,
     ),
     Operation(
         "memory copy",

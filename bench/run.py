@@ -1,47 +1,23 @@
 """Time operations: all providers by turns in one run, after the operation's tests and a comparison of the results.
 
-`--against REF` times our own providers of this checkout and of another commit, by turns in two processes.
+`--against REF` times our own providers of this checkout and of another commit, by turns in two processes. `--suite gpu`
+takes all steps that a GPU is measured by, in their order.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-import torch
 from against import ratios, versions_timed
-from common import Row, append, interleaved, parser_of, timing_rows
-from operation import Call, Operation, Provider, disagreement, runnable
+from common import append, parser_of
+from measured import measured, report
+from operation import Operation
 from registry import REGISTRY
+from suite import Suite, run_suite
+from suites import SUITES
 from verify import failure
 
 from nishimori.models.device import resolve_device
-
-
-def timed_rows(
-    operation: Operation, case: object, calls: Mapping[Provider, Call], repeats: int, device: torch.device
-) -> list[Row]:
-    times = interleaved(calls, repeats, device)
-    rows: list[Row] = []
-    for provider, seconds in times.items():
-        named, work = (operation.name, provider.name, str(case)), operation.work(case)
-        rows += timing_rows(*named, seconds, work, device, provider.precision, operation.unit)
-    return rows
-
-
-def report(rows: Sequence[Row], baseline: str) -> None:
-    """Print the rows of one case, each with the time of `baseline` over its own."""
-    times = {_label(row): row for row in rows if row["metric"] == "time"}
-    rates = {_label(row): row for row in rows if row["metric"] == "rate"}
-    print(rows[0]["case"])
-    for label, row in times.items():
-        low, middle, high = (float(row[field]) for field in ("quantile_20", "value", "quantile_80"))
-        share = f"{float(times[baseline]['value']) / middle:.2f} x" if baseline in times else ""
-        rate = f"{float(rates[label]['value']):8.1f} {rates[label]['unit']}"
-        print(f"{label:>32} {middle:9.3f} ms ({low:.3f} to {high:.3f}) {rate} {share}", flush=True)
-
-
-def _label(row: Row) -> str:
-    return row["provider"] if row["precision"] == "fp32" else f"{row['provider']} {row['precision']}"
 
 
 def run(operation: Operation, options: argparse.Namespace) -> str:
@@ -55,9 +31,7 @@ def run(operation: Operation, options: argparse.Namespace) -> str:
         if options.against:
             rows, wrong = versions_timed(operation, case, options.against, options.repeats, device)
         else:
-            calls = runnable(operation, case, device)
-            wrong = disagreement(operation, case, calls)
-            rows = [] if wrong else timed_rows(operation, case, calls, options.repeats, device)
+            rows, wrong = measured(operation, case, options.repeats, device)
         if wrong:
             return wrong
         report(rows, operation.baseline)
@@ -68,29 +42,42 @@ def run(operation: Operation, options: argparse.Namespace) -> str:
     return ""
 
 
-def listed(registry: Mapping[str, Operation]) -> str:
+def listed(registry: Mapping[str, Operation], suites: Mapping[str, Suite]) -> str:
     lines = []
     for operation in registry.values():
         lines += [operation.name, f"    {', '.join(provider.label for provider in operation.providers)}"]
         lines += [f"    {case}" for case in operation.cases]
         lines += [f"    {case} (CUDA)" for case in operation.cuda_cases]
+    for name, suite in suites.items():
+        lines += [f"--suite {name} (CUDA)", *(f"    {step.name}: {step.said}" for step in suite.steps)]
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None, registry: Mapping[str, Operation] = REGISTRY) -> int:
-    """1 where a number had to be withheld."""
+def main(
+    arguments: Sequence[str] | None = None,
+    registry: Mapping[str, Operation] = REGISTRY,
+    suites: Mapping[str, Suite] = SUITES,
+) -> int:
+    """1 where a number had to be withheld, 2 where a suite has no device to run on."""
     parser = parser_of(__doc__)
-    parser.add_argument("operations", nargs="*", metavar="OPERATION", help="by name (default: all)")
+    parser.add_argument(
+        "operations", nargs="*", metavar="NAME", help="operations, or steps of the suite (default: all)"
+    )
     parser.add_argument("--against", metavar="REF", help="a commit to compare our own providers with")
-    parser.add_argument("--list", action="store_true", help="operations, providers and cases, and nothing else")
+    parser.add_argument("--suite", choices=suites, help="steps in their order, and the goals of their numbers")
+    parser.add_argument("--list", action="store_true", help="operations, providers, cases and suites, and nothing else")
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.operations if name not in registry]
+    known = [step.name for step in suites[options.suite].steps] if options.suite else list(registry)
+    unknown = [name for name in options.operations if name not in known]
     if unknown:
-        parser.error(f"operation {unknown[0]!r} is not known; use {', '.join(map(repr, registry))}")
+        kind = "step" if options.suite else "operation"
+        parser.error(f"{kind} {unknown[0]!r} is not known; use {', '.join(map(repr, known))}")
     if options.list:
-        print(listed(registry))
+        print(listed(registry, suites))
         return 0
+    if options.suite:
+        return run_suite(options.suite, suites[options.suite], options)
     withheld = [run(registry[name], options) for name in options.operations or registry]
     for sentence in filter(None, withheld):
         print(sentence, file=sys.stderr)

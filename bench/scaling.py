@@ -8,9 +8,9 @@ import argparse
 from pathlib import Path
 
 from common import Row, append, latest, parser_of, read
+from measured import timed_rows
 from operation import Operation, disagreement, runnable
 from registry import REGISTRY
-from run import timed_rows
 from scaling_figure import draw
 from shapes import Shape, gradient_work
 from verify import failure

@@ -1,6 +1,7 @@
 """Sizes of what is timed, and the work there is in it."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from common import case_of, operations_of
@@ -10,6 +11,12 @@ from nishimori.models.layout import Position
 
 NOISE_VARIANCE = 0.1
 TRANSITION_STEPS = 10
+
+
+@cache
+def _problem(dim: int, samples: int, depth: int) -> nm.Problem:
+    network, channel = nm.Network(dim, (dim,) * depth, "tanh"), nm.GaussianChannel(NOISE_VARIANCE)
+    return nm.matched_teacher(network, channel, samples, test_samples=samples)
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,8 @@ class Shape:
         return case_of(self.dim, self.samples, self.depth, self.chains)
 
     def problem(self) -> nm.Problem:
-        """With as many test inputs as samples."""
-        network = nm.Network(self.dim, (self.dim,) * self.depth, "tanh")
-        channel = nm.GaussianChannel(NOISE_VARIANCE)
-        return nm.matched_teacher(network, channel, self.samples, test_samples=self.samples)
+        """With as many test inputs as samples; the same object for the same network and samples."""
+        return _problem(self.dim, self.samples, self.depth)
 
     def position(self, device: torch.device, seed: int = 0) -> Position:
         """Prior draws, float32."""
@@ -78,6 +83,11 @@ def transition_work(shape: Shape) -> int:
 def forward_work(shape: Shape) -> int:
     """Floating-point operations of the matrix products of one forward pass."""
     return 2 * shape.chains * shape.samples * shape.depth * shape.dim**2
+
+
+def first_layer_work(shape: Shape) -> int:
+    """Floating-point operations of the first layer's product of one forward pass; those of a deeper one are as many."""
+    return 2 * shape.chains * shape.samples * shape.dim**2
 
 
 def readout_work(shape: Shape) -> int:

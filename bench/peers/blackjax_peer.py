@@ -26,6 +26,7 @@ class Peer:
         self.density = functools.partial(log_density, self.problem)
         self.states = jax.vmap(lambda position: blackjax.hmc.init(position, self.density))(self.start)
         self._compiled: dict[int, Callable[..., Any]] = {}
+        self._gradient = jax.jit(jax.vmap(jax.grad(self.density)))
 
     def log_density(self) -> dict[str, Any]:
         return {"values": log_densities(self.problem, self.points)}
@@ -38,6 +39,18 @@ class Peer:
         jax.block_until_ready(call())
         seconds, (_, (_, acceptance)) = _timed(call)
         return {"seconds": seconds, "acceptance": float(acceptance.mean())}
+
+    def gradients(self, count: int) -> dict[str, float]:
+        """Of all chains at their start."""
+        call = functools.partial(self._gradients, self.start, count)
+        jax.block_until_ready(call())
+        seconds, _ = _timed(call)
+        return {"seconds": seconds}
+
+    def _gradients(self, positions: jax.Array, count: int) -> jax.Array:
+        for _ in range(count):
+            gradients = self._gradient(positions)
+        return gradients
 
     def sample(self, sampler: str, warmup: int, draws: int, out: str) -> dict[str, Any]:
         return (self._hmc if sampler == "HMC" else self._mclmc)(warmup, draws, out)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nishimori.models.ranges import named_range
 from nishimori.samplers.base import Info, Kernel, State
 
 
@@ -43,5 +44,6 @@ class Transition:
 def chain_loop(kernel: Kernel, state: State, schedule: Schedule) -> Iterator[Transition]:
     """Move all chains through the schedule, one transition an item. A rejected chain's state is kept and counted."""
     for step in range(schedule.transitions):
-        state, info = kernel.step(state, step)
+        with named_range("transition", state.position.flat.device):
+            state, info = kernel.step(state, step)
         yield Transition(step, schedule.draw_at(step), state, info)

@@ -21,6 +21,7 @@ from nishimori.models.layout import Position, chain_dot
 from nishimori.models.module import ModuleTarget
 from nishimori.models.posterior import Posterior
 from nishimori.models.randomness import Randomness
+from nishimori.models.ranges import named_range
 from nishimori.models.repriorised import RepriorisedPosterior
 from nishimori.models.target import Target
 from nishimori.samplers.base import State
@@ -58,6 +59,10 @@ class Observer:
     randomness: Randomness
 
     def __call__(self, state: State, step: int, is_draw: bool) -> Observation:
+        with named_range("observe", self.target.device):
+            return self._observation(state, step, is_draw)
+
+    def _observation(self, state: State, step: int, is_draw: bool) -> Observation:
         observations = [self._observe(state, weights) for weights in self._completions(state.position, step)]
         first = observations[0]
         values = _means([observation.values for observation in observations])

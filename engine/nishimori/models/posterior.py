@@ -8,6 +8,7 @@ from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import dispatch
+from nishimori_kernels.energy.activations import ActivationKernel
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
 
@@ -59,6 +60,11 @@ class Posterior:
     def exact_force(self) -> bool:
         """Whether `gradient` is that of `energy`, but for rounding in the precision of positions."""
         return self.precision not in dispatch.FORCES
+
+    @property
+    def activation(self) -> ActivationKernel:
+        """What computes the activations of its networks."""
+        return self._activation
 
     def precisions(self) -> tuple[str, ...]:
         """Those that "auto" chooses from here: single precision, and the forces this device has instructions for."""

@@ -19,12 +19,14 @@ from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
+from nishimori.models.ranges import named_range
 from nishimori.models.target import Target
 from nishimori.samplers.annealing import AnnealedKernel
 from nishimori.samplers.base import Kernel, Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
+from nishimori.sampling.memory import chains_that_fit
 from nishimori.sampling.precision import as_calibrated, require_exact_test, with_precision
 from nishimori.sampling.run import Run
 
@@ -50,15 +52,16 @@ def calibration_of(
     identities = tuple(range(calibration_chains))
     report = progress or reporter("calibration")
     randomness = Randomness.of(seed, point, target.instances, identities)
-    return calibrate(
-        target,
-        sampler.sampler if isinstance(sampler, ReplicaExchange) else sampler,
-        target.initial_position(identities, "teacher" if has_teacher(target) else "prior", seed, point),
-        randomness,
-        mixing_of(target, randomness, weights_too),
-        lambda done, total, acceptance: report(phase, done, total, acceptance),
-        schedule or (NEARBY if has_teacher(target) else FROM_AFAR),
-    )
+    with named_range("calibration", target.device):
+        return calibrate(
+            target,
+            sampler.sampler if isinstance(sampler, ReplicaExchange) else sampler,
+            target.initial_position(identities, "teacher" if has_teacher(target) else "prior", seed, point),
+            randomness,
+            mixing_of(target, randomness, weights_too),
+            lambda done, total, acceptance: report(phase, done, total, acceptance),
+            schedule or (NEARBY if has_teacher(target) else FROM_AFAR),
+        )
 
 
 def sample(
@@ -103,15 +106,36 @@ def sample(
 
     Raises ValueError for an unknown start, a coarse force without a Metropolis test, a count that is too small, an
     observable of the wrong shape, a density that is not finite at a start, or a calibration without these instances or
-    against what `sampler` fixes.
+    against what `sampler` fixes; BadInput, a ValueError too, where a GPU's memory ends, with how many chains fit.
     """
-    report = progress or reporter("nishimori")
-    if isinstance(target, Problem):
-        target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
-    sampler, schedule = sampler or HMC(), Schedule(warmup, draws, thin)
-    plan = ChainPlan.of(chains, start or ("both" if has_teacher(target) else "prior"), only_chains)
+    report, schedule = progress or reporter("nishimori"), Schedule(warmup, draws, thin)
+    plain = Posterior(target) if isinstance(target, Problem) else target
+    plan = ChainPlan.of(chains, start or ("both" if has_teacher(plain) else "prior"), only_chains)
     if keep not in ("observables", "position"):
         raise ValueError(f'keep must be "observables" or "position", got {keep!r}')
+    with chains_that_fit(plain, sampler, plan):
+        if isinstance(target, Problem):
+            target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
+        observed = observables or {}, keep == "position"
+        sampling = target, sampler or HMC(), plan, schedule, seed, point, calibration
+        return _sampled(*sampling, *observed, checks_in_experiment, report)
+
+
+def _sampled(
+    target: Target,
+    sampler: Sampler,
+    plan: ChainPlan,
+    schedule: Schedule,
+    seed: int,
+    point: str,
+    calibration: CalibrationRecord | None,
+    observables: Mapping[str, Callable[[Tensor], Tensor]],
+    keep_position: bool,
+    checks_in_experiment: int | None,
+    report: Progress,
+) -> Run:
+    """`sample` with everything decided but what calibration chooses."""
+    warmup = schedule.warmup
     position = initial_position(target, plan, seed, point)
     require_exact_test(target, sampler)
     chosen = calibration or _calibrated(target, sampler, seed, point, report, len(plan.chains))
@@ -119,8 +143,8 @@ def sample(
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
     kernel = _kernel(target, sampler, chosen, randomness, warmup)
-    observer = observer_of(target, plan.disjoint_pairs(), observables or {}, keep == "position", randomness)
-    record, predictions = Record(schedule), PredictionMeans(draws)
+    observer = observer_of(target, plan.disjoint_pairs(), observables, keep_position, randomness)
+    record, predictions = Record(schedule), PredictionMeans(schedule.draws)
     state = kernel.init(position)
     require_finite_start(state, target.instances)
     record.keep_start(observer(state, 0, is_draw=False).values)

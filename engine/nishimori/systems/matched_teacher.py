@@ -130,15 +130,18 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
     from nishimori.chains.start import ChainPlan
     from nishimori.measurement.identities import number_of_checks
     from nishimori.sampling import sample
-    from nishimori.sampling.build import problem_of, sampler_of, target_of
+    from nishimori.sampling.build import problem_of, sampler_of, target_named, target_of
+    from nishimori.sampling.memory import chains_that_fit
 
     section, point = config.sampler, identity(config)
-    problem = problem_of(config, point)
+    problem, plan = problem_of(config, point), ChainPlan.of(section.chains, section.start)
     record = writer.calibration()
     if record is None:
-        record = _calibrate(config, problem, writer)
+        named = None if section.kind == "auto" else sampler_of(config)
+        with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
+            record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(ChainPlan.of(section.chains, section.start), problem.network)
+    checks = number_of_checks(plan, problem.network)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
