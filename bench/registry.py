@@ -19,7 +19,7 @@ from shapes import (
     transition_work,
 )
 
-FORCES = ("bf16", "fp16", "tf32")
+FORCES = ("bf16", "fp16", "tf32", "bf16x3")
 
 TRITON = "tests/kernels/test_triton.py"
 
