@@ -48,6 +48,20 @@ class Compiled:
     shared: int
     instructions: Counter[str]
 
+    @property
+    def wide(self) -> int:
+        """Loads, copies to shared memory and stores of 16 bytes."""
+        return sum(self._moving(opcode, True) for opcode in ("LDG", "LDGSTS", "STG"))
+
+    @property
+    def narrow_copies(self) -> int:
+        """To shared memory, of less."""
+        return self._moving("LDGSTS", False)
+
+    def _moving(self, opcode: str, wide: bool) -> int:
+        parts = ((name.split("."), number) for name, number in self.instructions.items())
+        return sum(number for (first, *modifiers), number in parts if first == opcode and ("128" in modifiers) == wide)
+
     def count(self, opcode: str) -> int:
         """Of an opcode with any modifiers, or with those that are given."""
         return sum(number for name, number in self.instructions.items() if f"{name}.".startswith(f"{opcode}."))
@@ -72,7 +86,7 @@ class Compiled:
             said.append(f"{self.name} ({self.config}) needs {self.shared} bytes of shared memory, {SHARED} are there")
         if ("tl.dot" in self.config) != bool(self.count("HGMMA")):
             said.append(f"{self.name} ({self.config}) has {self.count('HGMMA')} instructions of the matrix units")
-        if "aligned" in self.config and not self.count("LDG.E.128") + self.count("STG.E.128"):
+        if "aligned" in self.config and (self.narrow_copies or not self.wide):
             said.append(f"{self.name} ({self.config}) reads or writes less than 16 bytes at a time")
         return said
 
@@ -130,7 +144,7 @@ def table(kernels: Iterable[Compiled]) -> str:
     lines = [
         f"{kernel.name:28} {kernel.config:34} {kernel.registers:9} {kernel.stack:5} {kernel.shared:7} "
         f"{kernel.programs:8} {kernel.occupancy:8.0%} {kernel.instructions.total():6} {kernel.count('HGMMA'):6} "
-        f"{kernel.count('LDG.E.128') + kernel.count('STG.E.128'):7}"
+        f"{kernel.wide:7}"
         for kernel in kernels
     ]
     return "\n".join([head, *lines])

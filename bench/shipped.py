@@ -7,7 +7,9 @@ from torch import Tensor
 
 from nishimori_kernels.accept import gpu as accept
 from nishimori_kernels.blocks import Blocks, Buffer
+from nishimori_kernels.energy.configs import DEFAULT, Configs, class_of, configs_of, read_table
 from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
+from nishimori_kernels.energy.products import TritonProducts
 from nishimori_kernels.energy.small import SmallNetwork
 from nishimori_kernels.leapfrog import gpu as leapfrog
 from nishimori_kernels.overlap import gpu as overlap
@@ -19,10 +21,14 @@ from nishimori_kernels.rng.address import address_of
 Listed = Iterator[tuple[str, Launch]]
 ALIGNED, UNALIGNED = Blocks(2, 4, (128 * 128, 128)), Blocks(2, 4, (63 * 7, 63))
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+MODES = {**dict.fromkeys(("ieee", "tf32", "bf16x3"), torch.float32), **HALVES}
+SIZES = (104, 1000)
+"""Of square products that are "small" and "large": loads are wide, and no tile divides them, which takes masks."""
 
 
 def shipped() -> Listed:
-    """Each with a name for its configuration: "aligned" where loads are wide, "tl.dot" where the matrix units work."""
+    """Each with a name for its configuration: "aligned" where all loads are wide, "tl.dot" where the matrix units work.
+    Those take TF32 as it lies along the inner axis alone: other operands are copied four bytes at a time."""
     for place, blocks in (("aligned", ALIGNED), ("", UNALIGNED)):
         for name, dtype in (("fp32", torch.float32), ("fp64", torch.float64)):
             yield from _moves(f"{name} {place}".strip(), blocks, dtype)
@@ -34,6 +40,7 @@ def shipped() -> Listed:
         for precision in HALVES:
             for chains in (64, 256):
                 yield from _small(widths, precision, chains)
+    yield from _products()
 
 
 def _listed(config: str, call: Callable[[], object]) -> Listed:
@@ -92,3 +99,41 @@ def _small(widths: tuple[int, ...], precision: str, chains: int) -> Listed:
     launches = _listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights)))
     for own, launched in launches:
         yield (f"{own} tl.dot" if "gradient" in launched.kernel.__name__ else own), launched
+
+
+def _products() -> Listed:
+    """A launch for every tile that a GPU has for a kernel and mode, on operands as they lie in deep layers; for large
+    products of the GPUs that are named also as in the first."""
+    table, seen = read_table(), set[str]()
+    for gpu in table:
+        for mode, dtype in MODES.items():
+            for size in SIZES:
+                first = gpu != DEFAULT and class_of(size) == "large"
+                for config, launched in _of_products(configs_of(gpu, table), mode, dtype, size, first):
+                    named = f"{launched.kernel.__name__} {config}"
+                    if named not in seen:
+                        seen.add(named)
+                        yield config, launched
+
+
+def _of_products(configs: Configs, mode: str, dtype: torch.dtype, size: int, first_layer: bool) -> Listed:
+    """Of square matrices; erf has the longest slope, and keeps u."""
+    products = TritonProducts(TRITON_ACTIVATIONS["erf"], mode, configs)
+    first, second, u, hidden = (torch.zeros(2, size, size, dtype=dtype) for _ in range(4))
+    added, out = (torch.zeros(2, size, size, dtype=torch.float32) for _ in range(2))
+    turned = second.transpose(1, 2)
+
+    def listed(kernel: str, call: Callable[[], object], transposed: bool = False) -> Listed:
+        tile = configs.tile(kernel, mode, size, size)
+        parts = [mode, f"{tile.rows}x{tile.columns}x{tile.inner} warps={tile.warps} stages={tile.stages}"]
+        parts += ["turned"] if transposed else []
+        parts += ["aligned"] if mode != "tf32" or transposed else []
+        parts += ["tl.dot"] if mode != "ieee" else []
+        yield from _listed(" ".join(parts), call)
+
+    yield from listed("lift", lambda: products.lift(first, second, u, hidden, 0.5))
+    yield from listed("descend", lambda: products.descend(first, second, u, hidden, 0.5, hidden))
+    yield from listed("weigh", lambda: products.add(added, first, turned, 0.5, out), True)
+    if first_layer:
+        yield from listed("lift", lambda: products.lift(first, turned, u, hidden, 0.5), True)
+        yield from listed("weigh", lambda: products.add(added, first, second, 0.5, out))

@@ -61,7 +61,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sources_of(package: Path) -> set[str]:
-    kept = (path for path in package.rglob("*") if path.suffix in {".py", ".md"})
+    kept = (path for path in package.rglob("*") if path.suffix in {".py", ".md", ".json"})
     return {path.relative_to(package.parent).as_posix() for path in kept}
 
 

@@ -68,7 +68,7 @@ def test_the_whole_command_gives_what_the_cpu_gives(integrator: str, tmp_path: P
     assert main(["run", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) in (0, 3)
     assert Graph.replays > 16, "transitions are replayed"
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert manifest["experiment"]["run"]["device"] == "cuda"
+    assert manifest["experiment"]["run"]["device"] == "cuda" and len(manifest["kernel_configs"]) == 12
     found, expected = draws_of(tmp_path / "out"), on_the_cpu(path, tmp_path / "cpu")
     assert found.keys() == expected.keys()
     for name, values in expected.items():
@@ -76,7 +76,7 @@ def test_the_whole_command_gives_what_the_cpu_gives(integrator: str, tmp_path: P
     np.testing.assert_array_equal(found["statistics/num_steps"], expected["statistics/num_steps"])
 
 
-@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+@pytest.mark.parametrize("precision", ["tf32", "fp16", "bf16x3"])
 def test_coarse_forces_go_the_same_way(precision: str, tmp_path: Path):
     path = experiment(tmp_path, run__precision=precision, network__depth=2)
     assert main(["run", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) in (0, 3)

@@ -51,3 +51,9 @@ def test_a_kernel_that_spills_is_caught():
 def test_a_kernel_without_matrix_units_is_caught():
     config, launched = next(each for each in SHIPPED if "add_scaled" in name_of(each))
     assert any("matrix units" in sentence for sentence in compiled(launched, f"{config} tl.dot").complaints())
+
+
+def test_copies_of_four_bytes_are_caught():
+    """TF32 operands that have to be turned on their way."""
+    config, launched = next(each for each in SHIPPED if name_of(each).startswith("descend_kernel tf32"))
+    assert any("16 bytes" in sentence for sentence in compiled(launched, f"{config} aligned").complaints())

@@ -9,6 +9,7 @@ this is good for: energies need float32 products.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,17 +17,71 @@ from torch import Tensor
 from nishimori_kernels.energy.gpu import TritonActivation
 from nishimori_kernels.energy.weights import Split
 
-FORMATS = {"tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FORMATS = {"tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "bf16x3": torch.float32}
+
+
+class Products(Protocol):
+    """The products of a gradient, and what stands beside them, of batches of matrices [batch, rows, columns] in the
+    format; `scale` is applied in float32, `base` is the activation's."""
+
+    def lift(self, matrix: Tensor, below: Tensor, u: Tensor, hidden: Tensor, scale: float) -> None:
+        """u = scale * matrix below, hidden = base(u); `u` may be left as it is where the slope needs `hidden` alone."""
+        ...
+
+    def lift_top(self, matrix: Tensor, below: Tensor, u: Tensor, scale: float) -> float:
+        """u = scale * matrix below, but for a factor, which is returned."""
+        ...
+
+    def descend(self, matrix: Tensor, delta: Tensor, u: Tensor, hidden: Tensor, scale: float, out: Tensor) -> None:
+        """out = scale * matrix^T delta * base'(u)."""
+        ...
+
+    def add(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
+        """out = added + alpha * first second, with `added` and `out` in float32."""
+        ...
+
+
+class LibraryProducts:
+    """The `Products` of cuBLAS, with the activation's passes between them."""
+
+    def __init__(self, kernel: TritonActivation) -> None:
+        self._kernel = kernel
+
+    def lift(self, matrix: Tensor, below: Tensor, u: Tensor, hidden: Tensor, scale: float) -> None:
+        torch.bmm(matrix, below, out=u)
+        self._kernel.apply(u, hidden, scale)
+
+    def lift_top(self, matrix: Tensor, below: Tensor, u: Tensor, scale: float) -> float:
+        torch.bmm(matrix, below, out=u)
+        return scale
+
+    def descend(self, matrix: Tensor, delta: Tensor, u: Tensor, hidden: Tensor, scale: float, out: Tensor) -> None:
+        torch.bmm(matrix.transpose(1, 2), delta, out=out)
+        self._kernel.multiply_derivative_(out, u, hidden, scale)
+
+    def add(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
+        if first.dtype == torch.float32:
+            torch.baddbmm(added, first, second, alpha=alpha, out=out)
+        else:
+            torch.baddbmm(added, first, second, out_dtype=torch.float32, alpha=alpha, out=out)
 
 
 class CoarseNetwork:
-    """The gradient of `BlockedNetwork`, for float32 weights on CUDA and activations in Triton."""
+    """The gradient of `BlockedNetwork`, for float32 weights on CUDA and activations in Triton. The products are
+    cuBLAS's, in "tf32", "bf16" or "fp16", where no others are given."""
 
     def __init__(
-        self, inputs: Tensor, widths: Sequence[int], kernel: TritonActivation, chains: int, precision: str
+        self,
+        inputs: Tensor,
+        widths: Sequence[int],
+        kernel: TritonActivation,
+        chains: int,
+        precision: str,
+        products: Products | None = None,
     ) -> None:
         instances, samples, input_dim = inputs.shape
         self._dims, self._depth, self._kernel = (input_dim, *widths), len(widths), kernel
+        self._products = products or LibraryProducts(kernel)
         self._split = Split(instances, chains, self._dims)
         self._format = FORMATS[precision]
         self._inputs = inputs.to(self._format)
@@ -50,12 +105,12 @@ class CoarseNetwork:
             if self._depth == 0:
                 return self._linear(layers[0], labels, noise_variance, gradients[0])
             rounded = self._split(self._in_format(weights))
-            self._lift(rounded)
+            top_scale = self._lift(rounded)
             sampled = len(layers) > self._depth
             readout = layers[-1].flatten(0, 1) if sampled else self._ones
             top = self._u[-1], self._hidden[-1]
             scale = self._readout_scale
-            self._kernel.read_out(*top, readout, scale, self._residual, u_scale=self._scales[-1])
+            self._kernel.read_out(*top, readout, scale, self._residual, u_scale=top_scale)
             self._residual.sub_(labels)
             own = (readout, gradients[-1]) if sampled else (None, None)
             self._kernel.pull_back_read_out(
@@ -76,13 +131,18 @@ class CoarseNetwork:
         instances = self._inputs.shape[0]
         return tensor.reshape(instances if layer == 0 else -1, *_stacked(tensor, instances, layer))
 
-    def _lift(self, rounded: Sequence[Tensor]) -> None:
-        """Up to the top product, which is left in `u`, unscaled."""
-        for layer in range(self._depth):
-            below = self._inputs.transpose(1, 2) if layer == 0 else self._hidden[layer - 1]
-            if layer > 0:
-                self._kernel.apply(self._u[layer - 1], below, self._scales[layer - 1])
-            torch.bmm(self._fold(rounded[layer], layer), below, out=self._fold(self._u[layer], layer))
+    def _lift(self, rounded: Sequence[Tensor]) -> float:
+        """Up to the top product, which is left in `u`, but for the factor that is returned."""
+        below = self._inputs.transpose(1, 2)
+        for layer in range(self._depth - 1):
+            own = (self._fold(each[layer], layer) for each in (rounded, self._u, self._hidden))
+            matrix, u, hidden = own
+            self._products.lift(matrix, below, u, hidden, self._scales[layer])
+            below = self._hidden[layer]
+        top = self._depth - 1
+        return self._products.lift_top(
+            self._fold(rounded[top], top), below, self._fold(self._u[top], top), self._scales[top]
+        )
 
     def _descend(
         self, rounded: Sequence[Tensor], layers: Sequence[Tensor], gradients: Sequence[Tensor], scale: float
@@ -92,27 +152,20 @@ class CoarseNetwork:
             delta = self._fold(self._delta[layer], layer)
             below = self._inputs if layer == 0 else self._hidden[layer - 1].transpose(1, 2)
             added, written = (self._fold(each[layer], layer) for each in (layers, gradients))
-            self._add_product(added, delta, below, scale * self._scales[layer], written)
+            self._products.add(added, delta, below, scale * self._scales[layer], written)
             if layer == 0:
                 return
-            target = self._delta[layer - 1]
-            torch.bmm(rounded[layer].flatten(0, 1).transpose(1, 2), self._delta[layer], out=target)
-            own = self._u[layer - 1], self._hidden[layer - 1], self._scales[layer]
-            self._kernel.multiply_derivative_(target, *own)
-
-    def _add_product(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
-        """out = added + alpha * first second, added in float32."""
-        if self._format == torch.float32:
-            torch.baddbmm(added, first, second, alpha=alpha, out=out)
-        else:
-            torch.baddbmm(added, first, second, out_dtype=torch.float32, alpha=alpha, out=out)
+            own = self._u[layer - 1], self._hidden[layer - 1], self._scales[layer], self._delta[layer - 1]
+            self._products.descend(rounded[layer].flatten(0, 1), self._delta[layer], *own)
 
     def _linear(self, readout: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """Of a network without hidden layers."""
-        product = torch.bmm(readout.to(self._format), self._inputs.transpose(1, 2))
-        torch.sub(product.float() * self._readout_scale, labels, out=self._residual)
+        product = torch.empty_like(self._residual, dtype=self._format)
+        own = readout.to(self._format), self._inputs.transpose(1, 2), product
+        factor = self._products.lift_top(*own, self._readout_scale)
+        torch.sub(product.float() * factor, labels, out=self._residual)
         scale = self._readout_scale / noise_variance
-        self._add_product(readout, self._residual.to(self._format), self._inputs, scale, out)
+        self._products.add(readout, self._residual.to(self._format), self._inputs, scale, out)
         return self._residual
 
 

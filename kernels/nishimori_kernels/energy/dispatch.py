@@ -108,9 +108,9 @@ def available_forces(kernel: ActivationKernel, device: torch.device) -> tuple[st
     if _is_numba(kernel, device):
         return ("bf16",) if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else ()
     if interpreted():
-        return ("fp16", "tf32") if _is_compiled(kernel) else ()
+        return ("fp16", "tf32", "bf16x3") if _is_compiled(kernel) else ()
     units = device.type == "cuda" and _is_compiled(kernel) and torch.cuda.get_device_capability(device) >= (8, 0)
-    return ("bf16", "fp16", "tf32") if units else ()
+    return FORCES if units else ()
 
 
 def require_force(precision: str, kernel: ActivationKernel, device: torch.device, name: str) -> None:
@@ -130,14 +130,27 @@ def force_of(
     """The force of `require_force`."""
     require_force(precision, kernel, inputs.device, name)
     if on_gpu(inputs.device):
-        from nishimori_kernels.energy.coarse import CoarseNetwork
-        from nishimori_kernels.energy.small import SmallNetwork, is_small
-
-        network = SmallNetwork if is_small(inputs.shape[-1], widths, precision) else CoarseNetwork
+        network = _cuda_force(precision, inputs, widths)
         return network(inputs, widths, kernel, chains, precision)  # pyright: ignore[reportArgumentType]
     from nishimori_kernels.energy.bfloat16 import Bfloat16Network
 
     return Bfloat16Network(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
+
+
+def _cuda_force(precision: str, inputs: Tensor, widths: Sequence[int]) -> type:
+    """Small networks in one launch; of others, by the products that the table of configurations names for this GPU."""
+    from nishimori_kernels.energy.coarse import CoarseNetwork
+    from nishimori_kernels.energy.configs import configs_on
+    from nishimori_kernels.energy.fused import FusedNetwork
+    from nishimori_kernels.energy.small import SmallNetwork, is_small
+
+    samples, input_dim = inputs.shape[1:]
+    if is_small(input_dim, widths, precision):
+        return SmallNetwork
+    if not inputs.is_cuda:  # interpreted: cuBLAS is not there
+        return FusedNetwork
+    products = configs_on(inputs.device).products(precision, samples, input_dim, *widths)
+    return FusedNetwork if products == "triton" else CoarseNetwork
 
 
 def emulated_force_of(precision: str, inputs: Tensor, widths: Sequence[int], name: str, chains: int) -> Force:
