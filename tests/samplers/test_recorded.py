@@ -33,7 +33,7 @@ def chain(target: nm.Posterior, integrator: str, step_sizes: tuple[float, ...] =
     return seen
 
 
-@pytest.mark.parametrize("precision", ["fp64", "fp32", "tf32", "fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["fp64", "fp32", "tf32", "fp16", "bf16", "bf16x3"])
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_a_recording_changes_no_bit(integrator, precision, monkeypatch):
     recorded = posterior(precision)

@@ -92,7 +92,7 @@ def recording(target: Target, position: Position, key: Hashable, make: Callable[
         if len(recordings) >= MOST_KEPT:
             del recordings[next(iter(recordings))]
         recordings[found] = Recorded(make())
-    return cast(Recorded[Moves], recordings[found])
+    return cast("Recorded[Moves]", recordings[found])
 
 
 def can_record(device: torch.device) -> bool:
