@@ -27,12 +27,15 @@ def test_every_gpu_has_an_entry_for_whatever_is_asked(gpu, mode, size):
         tile = own.tile(kernel, mode, size, size)
         assert all(value & (value - 1) == 0 for value in (tile.rows, tile.columns, tile.inner, tile.warps))
     if mode != "ieee":
-        assert own.products(mode, size) == ("triton" if mode == "bf16x3" else "cublas")
+        assert own.products(mode, size) in (("triton",) if mode == "bf16x3" else ("cublas", "triton"))
 
 
 def test_where_triton_was_not_measured_cublas_runs():
-    for gpu in ("NVIDIA H100 80GB HBM3", "NVIDIA H200"):
-        assert {configs_of(gpu, read_table()).products(mode, 1000) for mode in ("tf32", "fp16", "bf16")} == {"cublas"}
+    """What the tuner writes says so in its origin."""
+    for gpu in ("NVIDIA H100 80GB HBM3", "NVIDIA H200", "another"):
+        own = configs_of(gpu, read_table())
+        chosen = {own.products(mode, 1000) for mode in ("tf32", "fp16", "bf16")}
+        assert chosen == {"cublas"} or own.entries["origin"].startswith("measured by bench/tune.py")
 
 
 def test_products_are_small_where_one_of_their_sizes_is():
