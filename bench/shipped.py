@@ -39,7 +39,10 @@ def shipped() -> Listed:
     for widths in ((128,), (128, 128), (100, 100)):
         for precision in HALVES:
             for chains in (64, 256):
-                yield from _small(widths, precision, chains)
+                yield from _small("tanh", widths, precision, chains)
+    for kind in ("erf", "relu"):
+        for chains in (64, 256):
+            yield from _small(kind, (128, 128), "bf16", chains)
     yield from _products()
 
 
@@ -88,14 +91,14 @@ def _activations(kind: str, config: str, dtype: torch.dtype) -> Listed:
     yield from _listed(config, lambda: kernel.pull_back_read_out(*own))
 
 
-def _small(widths: tuple[int, ...], precision: str, chains: int) -> Listed:
+def _small(kind: str, widths: tuple[int, ...], precision: str, chains: int) -> Listed:
     """As wide as its inputs; with few chains the rows are split."""
     width = widths[0]
     inputs: Tensor = torch.zeros(1, 200, width, dtype=torch.float32)
-    force = SmallNetwork(inputs, widths, TRITON_ACTIVATIONS["tanh"], chains, precision)
+    force = SmallNetwork(inputs, widths, TRITON_ACTIVATIONS[kind], chains, precision)
     count = chains * (width * width * len(widths) + width)
     weights, labels = torch.zeros(count, dtype=torch.float32), torch.zeros(1, 1, 200, dtype=torch.float32)
-    config = f"tanh {precision} layers={len(widths)} width={width} chains={chains}"
+    config = f"{kind} {precision} layers={len(widths)} width={width} chains={chains}"
     launches = _listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights)))
     for own, launched in launches:
         yield (f"{own} tl.dot" if "gradient" in launched.kernel.__name__ else own), launched

@@ -20,13 +20,14 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.energy.coarse import FORMATS
-from nishimori_kernels.energy.gpu import TritonActivation, base_of, slope_of
+from nishimori_kernels.energy.gpu import IDENTITY, TANH, TritonActivation, base_of, slope_of
 from nishimori_kernels.energy.weights import Split
 from nishimori_kernels.pieces import launch
 
 LARGEST = 128
-ROWS = {1: 64, 2: 32}
-"""Inputs that go through the layers together, by depth: as many as leave no register spilled."""
+SHALLOW_ROWS, DEEP_ROWS, SLOPED_ROWS = 64, 32, 16
+"""Inputs that go through the layers together: with one layer; with two; and with two where the slope is more than a
+product. As many as leave no register spilled."""
 LEAST_PROGRAMS = 132
 """One a multiprocessor of the largest GPUs: rows are split until there are as many."""
 OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
@@ -117,14 +118,14 @@ def small_gradient_kernel(
         else:
             u_top = u_1
             h_top = h_1
-        r = tl.where(there, readout_scale * tl.sum(h_top * readout[:, None], axis=0) - y, 0.0)
+        r = readout_scale * tl.sum(h_top * readout[:, None], axis=0) - y  # 0 beyond the last input: base(0) = 0
         tl.store(residual + row, r, mask=there)
         sum_a += tl.sum(h_top * r[None, :], axis=1)
         delta = (r[None, :] * readout[:, None] * slope_of(u_top, h_top, KIND)).to(FORMAT)
         if DEPTH == 2:
             sum_2 += tl.dot(delta, tl.trans(rounded))
             pulled = scale_2 * tl.dot(tl.trans(second), delta)
-            delta = (pulled * slope_of(u_1, h_1, KIND)).to(FORMAT)
+            delta = (pulled * slope_of(u_1, rounded.to(tl.float32), KIND)).to(FORMAT)
         sum_1 += tl.dot(delta, x)
     if SHARED:
         padded: tl.constexpr = WIDTH_1 * DIM + WIDTH_2 * WIDTH_1 * (DEPTH - 1) + top
@@ -174,6 +175,12 @@ def is_small(input_dim: int, widths: Sequence[int], precision: str) -> bool:
     return precision in ("bf16", "fp16") and len(widths) in (1, 2) and max(input_dim, *widths) <= LARGEST
 
 
+def _rows_of(depth: int, kind: int) -> int:
+    if depth == 1:
+        return SHALLOW_ROWS
+    return DEEP_ROWS if kind in (TANH.value, IDENTITY.value) else SLOPED_ROWS
+
+
 class SmallNetwork:
     """The gradient of `CoarseNetwork`, for networks that `is_small` says are."""
 
@@ -191,7 +198,7 @@ class SmallNetwork:
         self._scales = (*scales, 0.0)[:2]
         self._readout_scale = 1 / math.sqrt(dims[-1])
         self._padded = [max(16, triton.next_power_of_2(dim)) for dim in self._shape]
-        self._rows = ROWS[len(widths)]
+        self._rows = _rows_of(len(widths), kernel.kind)
         blocks = triton.cdiv(samples, self._rows)
         self._rows_a_split = self._rows * triton.cdiv(blocks, min(blocks, triton.cdiv(LEAST_PROGRAMS, self._networks)))
         self._splits = triton.cdiv(samples, self._rows_a_split)
