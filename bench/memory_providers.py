@@ -5,7 +5,7 @@ from operation import Call
 from shapes import Bytes, Shape
 from torch import Tensor
 
-from nishimori.models.layout import add_scaled_, chain_dot
+from nishimori.models.layout import add_scaled_, chain_dot, kick_drift_
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.rng.streams import Stream
 
@@ -37,6 +37,22 @@ def kick(shape: Shape, device: torch.device) -> Call:
 def torch_kick(shape: Shape, device: torch.device) -> Call:
     momentum, gradient = shape.position(device).flat, shape.position(device, seed=1).flat
     return lambda: momentum.add_(gradient, alpha=-1e-3)
+
+
+def kick_and_drift(shape: Shape, device: torch.device) -> Call:
+    position, momentum, gradient = (shape.position(device, seed) for seed in range(3))
+    time = torch.full((1,), 1e-3, dtype=torch.float64, device=device)
+    return lambda: kick_drift_(position, momentum, gradient, time, time)
+
+
+def torch_kick_and_drift(shape: Shape, device: torch.device) -> Call:
+    position, momentum, gradient = (shape.position(device, seed).flat for seed in range(3))
+
+    def run() -> None:
+        momentum.add_(gradient, alpha=-1e-3)
+        position.add_(momentum, alpha=1e-3)
+
+    return run
 
 
 def our_chain_dot(shape: Shape, device: torch.device) -> Call:

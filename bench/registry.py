@@ -129,6 +129,20 @@ OPERATIONS = (
         cuda_tests=(f"{TRITON}::test_scaled_addition_is_the_definition_bit_for_bit",),
     ),
     Operation(
+        "kick and drift",
+        ("tests/kernels/test_leapfrog.py",),
+        GRADIENT_SHAPES,
+        (
+            Provider("nishimori", memory.kick_and_drift, ours=True),
+            Provider("torch", memory.torch_kick_and_drift),
+        ),
+        lambda shape: 20 * shape.parameters,
+        baseline="torch",
+        unit="GB/s",
+        cuda_cases=CUDA_SHAPES,
+        cuda_tests=(f"{TRITON}::test_a_kick_with_what_follows_is_the_definition_bit_for_bit",),
+    ),
+    Operation(
         "chain dot",
         ("tests/kernels/test_overlap.py",),
         GRADIENT_SHAPES,

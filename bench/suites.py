@@ -15,6 +15,7 @@ from suite import Found, Step, Suite
 from verify import gpu_failure
 
 PRODUCTS = ("first-layer product", "deeper product")
+UPDATES = ("kick", "kick and drift", "normals")
 
 
 def operations(*names: str, cases: int | None = None) -> Callable[[int, torch.device], Found]:
@@ -69,7 +70,7 @@ GPU = (
     Step("tests", "kernels beside their definitions, trajectories beside the CPU's, replays", tests, gate=True),
     Step("gradients", "ours, autograd, torch.compile, and the products alone", operations("energy gradient")),
     Step("leapfrogs", "transitions of 10 and 20 steps, and what a step takes", leapfrogs),
-    Step("updates", "kicks and momenta of 64 million parameters", operations("kick", "normals", cases=1)),
+    Step("updates", "moves and momenta of 64 million parameters", operations(*UPDATES, cases=1)),
     Step("peers", "gradients and transitions of JAX and BlackJAX, by turns with ours", gpu_peers),
     Step("idle", "the share of time in which no kernel runs, over 100 transitions", idle),
     Step("memory", "memory before, after and at its peak over 100,000 transitions of a tiny network", device_memory),

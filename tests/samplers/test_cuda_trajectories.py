@@ -14,7 +14,7 @@ pytestmark = pytest.mark.gpu
 
 DEVICE = "cuda"
 CHAINS, STEPS = 5, 4
-PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16")
+PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "bf16x3")
 SIZES = ((24, 20), (150, 140, 8))
 """Small enough for a force in one launch, and not."""
 precisions = pytest.mark.parametrize("precision", PRECISIONS)
