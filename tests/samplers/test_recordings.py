@@ -11,6 +11,16 @@ from nishimori.samplers import recorded
 from nishimori.samplers.recorded import MOST_KEPT, MOST_RECORDED, recording
 
 
+class Still:
+    """Moves that move nothing."""
+
+    def begin(self) -> None: ...
+
+    def step(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
 @pytest.fixture(autouse=True)
 def on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded, "can_record", lambda device: device.type == "cuda")
@@ -27,21 +37,21 @@ def position(chains: int = 2, size: int = 3) -> Position:
 
 def test_a_recording_is_made_once_for_a_key_and_a_layout():
     kept = target(recordings={})
-    first = recording(kept, position(), "leapfrog", object)
-    assert recording(kept, position(), "leapfrog", object) is first
-    assert recording(kept, position(chains=3), "leapfrog", object) is not first
-    assert recording(kept, position(), "rotation", object) is not first
+    first = recording(kept, position(), "leapfrog", Still)
+    assert recording(kept, position(), "leapfrog", Still) is first
+    assert recording(kept, position(chains=3), "leapfrog", Still) is not first
+    assert recording(kept, position(), "rotation", Still) is not first
 
 
 def test_the_oldest_recording_goes_first():
     kept = target(recordings={})
-    made = [recording(kept, position(), number, object) for number in range(MOST_KEPT + 1)]
+    made = [recording(kept, position(), number, Still) for number in range(MOST_KEPT + 1)]
     assert len(kept.recordings) == MOST_KEPT
-    assert recording(kept, position(), MOST_KEPT, object) is made[-1]
-    assert recording(kept, position(), 0, object) is not made[0]
+    assert recording(kept, position(), MOST_KEPT, Still) is made[-1]
+    assert recording(kept, position(), 0, Still) is not made[0]
 
 
 def test_nothing_is_recorded_where_it_does_not_pay_or_cannot_be():
-    assert recording(target(), position(), "", object) is None, "the target keeps none"
-    assert recording(target("cpu", recordings={}), position(), "", object) is None
-    assert recording(target(recordings={}), position(1, MOST_RECORDED + 1), "", object) is None
+    assert recording(target(), position(), "", Still) is None, "the target keeps none"
+    assert recording(target("cpu", recordings={}), position(), "", Still) is None
+    assert recording(target(recordings={}), position(1, MOST_RECORDED + 1), "", Still) is None
