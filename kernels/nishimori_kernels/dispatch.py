@@ -2,6 +2,7 @@
 back."""
 
 import os
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -16,8 +17,9 @@ Implementation = Literal["auto", "numba", "triton", "torch"]
 IMPLEMENTATIONS = ("auto", "numba", "triton", "torch")
 
 
+@cache
 def interpreted() -> bool:
-    """Whether Triton's kernels run in its interpreter, on CPU tensors: asked of the environment, as Triton does."""
+    """Whether Triton's kernels run in its interpreter, on CPU tensors: asked of the environment once, as by Triton."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -34,7 +36,7 @@ def chosen(implementation: Implementation, tensor: Tensor) -> Chosen:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation {implementation!r} is not known; use one of {', '.join(IMPLEMENTATIONS)}")
     if implementation == "auto":
-        return "triton" if on_gpu(tensor.device) else "numba" if tensor.is_cpu else "torch"
+        return "triton" if tensor.is_cuda or interpreted() else "numba" if tensor.is_cpu else "torch"
     runs = {"numba": tensor.is_cpu, "triton": on_gpu(tensor.device), "torch": True}
     if not runs[implementation]:
         raise ValueError(f"there is no {implementation} kernel for {tensor.device.type} tensors; use torch")

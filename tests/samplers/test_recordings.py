@@ -8,7 +8,7 @@ import torch
 
 from nishimori.models.layout import Layout, Position
 from nishimori.samplers import recorded
-from nishimori.samplers.recorded import MOST_KEPT, MOST_RECORDED, recording
+from nishimori.samplers.recorded import MOST_KEPT, MOST_RECORDED, is_recorded, recording
 
 
 class Still:
@@ -52,6 +52,7 @@ def test_the_oldest_recording_goes_first():
 
 
 def test_nothing_is_recorded_where_it_does_not_pay_or_cannot_be():
-    assert recording(target(), position(), "", Still) is None, "the target keeps none"
-    assert recording(target("cpu", recordings={}), position(), "", Still) is None
-    assert recording(target(recordings={}), position(1, MOST_RECORDED + 1), "", Still) is None
+    assert is_recorded(target(recordings={}), position())
+    assert not is_recorded(target(), position()), "the target keeps none"
+    assert not is_recorded(target("cpu", recordings={}), position())
+    assert not is_recorded(target(recordings={}), position(1, MOST_RECORDED + 1))

@@ -6,7 +6,7 @@ Roweth 1987; Neal 2011, arXiv 1206.1901, sections 3.2 and 4; the prior-exact spl
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
@@ -46,8 +46,7 @@ class HMCKernel:
     def step(self, state: State, step: int) -> tuple[State, Info]:
         """One transition; `step` addresses its random numbers."""
         count = jittered(self.num_steps, self.jitter, self.randomness, self.streams.jitter, step)
-        moved, info = transition(self.ingredients, state, step, self.step_size, count)
-        return moved, replace(info, num_steps=count)
+        return transition(self.ingredients, state, step, self.step_size, count)
 
     def trajectory(self, state: State, step: int, longest: int) -> Iterator[tuple[State, Tensor]]:
         """The states after 1, 2, ... `longest` integrator steps from `state` and their energy errors.

@@ -5,7 +5,7 @@ from torch import Tensor
 from nishimori.models.layout import Position
 from nishimori.models.target import Target
 from nishimori.samplers.integrators import Splitting
-from nishimori.samplers.recorded import follow, recording
+from nishimori.samplers.recorded import follow, is_recorded, recording
 
 
 class Moves:
@@ -26,36 +26,34 @@ class Moves:
     ) -> None:
         self.position, self.momentum, self.gradient, self.step_size = position, momentum, gradient, step_size
         self._target, self._splitting = target, splitting
-        self._kicks: list[Tensor] = []
-        self._drifts: list[Tensor] = []
-        self._joined: Tensor
+        self._times: dict[float, Tensor] = {}
 
     def begin(self) -> None:
-        first, *_, last = self._splitting.kicks
-        self._kicks = [fraction * self.step_size for fraction in self._splitting.kicks]
-        self._drifts = [fraction * self.step_size for fraction in self._splitting.drifts]
-        self._joined = (first + last) * self.step_size
-        self._advance(self._kicks[0], self._drifts[0])
+        kicks, drifts = self._splitting.kicks, self._splitting.drifts
+        self._times = {part: part * self.step_size for part in {*kicks, *drifts, self._splitting.joined_kick}}
+        self._advance(kicks[0], drifts[0])
 
     def step(self) -> None:
         self._inner_parts()
         self._target.gradient(self.position, out=self.gradient)
-        self._advance(self._joined, self._drifts[0])
+        self._advance(self._splitting.joined_kick, self._splitting.drifts[0])
 
     def end(self) -> Tensor:
         """The last step; returns U, [instances, chains]."""
         self._inner_parts()
         energy, _ = self._target.energy_and_gradient(self.position, out=self.gradient)
-        self._splitting.kick_(self.momentum, self.position, self.gradient, self._kicks[-1])
+        self._splitting.kick_(self.momentum, self.position, self.gradient, self._times[self._splitting.kicks[-1]])
         return energy
 
     def _inner_parts(self) -> None:
-        for kick, drift in zip(self._kicks[1:-1], self._drifts[1:], strict=True):
+        for kick, drift in zip(self._splitting.kicks[1:-1], self._splitting.drifts[1:], strict=True):
             self._target.gradient(self.position, out=self.gradient)
             self._advance(kick, drift)
 
-    def _advance(self, kick: Tensor, drift: Tensor) -> None:
-        self._splitting.kick_drift_(self.position, self.momentum, self.gradient, kick, drift)
+    def _advance(self, kick: float, drift: float) -> None:
+        """A kick and a drift by these fractions of a step."""
+        times = self._times[kick], self._times[drift]
+        self._splitting.kick_drift_(self.position, self.momentum, self.gradient, *times)
 
 
 def integrate_(
@@ -71,14 +69,14 @@ def integrate_(
 
     On CUDA the launches are recorded once where the target allows it, and replayed.
     """
+    if not is_recorded(target, position):
+        return follow(Moves(target, splitting, position, momentum, gradient, step_size), num_steps)
 
     def copied() -> Moves:
         own = position.clone(), momentum.clone(), gradient.clone()
         return Moves(target, splitting, *own, step_size.clone())
 
     recorded = recording(target, position, (splitting.name, tuple(step_size.shape)), copied)
-    if recorded is None:
-        return follow(Moves(target, splitting, position, momentum, gradient, step_size), num_steps)
     moves = recorded.moves
     pairs = (moves.position, position), (moves.momentum, momentum), (moves.gradient, gradient)
     for own, theirs in pairs:

@@ -38,6 +38,11 @@ class Splitting:
     def gradients_per_step(self) -> int:
         return len(self.drifts)
 
+    @property
+    def joined_kick(self) -> float:
+        """The last kick of a step and the first of the next."""
+        return self.kicks[-1] + self.kicks[0]
+
 
 def _kick_full_(momentum: Position, position: Position, gradient: Position, time: Tensor) -> None:
     del position

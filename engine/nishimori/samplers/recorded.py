@@ -81,12 +81,15 @@ def _warm_up(moves: Recordable[Any]) -> None:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-def recording(target: Target, position: Position, key: Hashable, make: Callable[[], Moves]) -> Recorded[Moves] | None:
-    """The recording of what `make` makes, kept by the target under `key` and the layout of `position`; None where
-    launches are not worth it, or do not record: off CUDA, and for targets that keep no recordings."""
-    recordings: dict[Hashable, Recorded[Any]] | None = getattr(target, "recordings", None)
-    if recordings is None or not can_record(target.device) or position.flat.numel() > MOST_RECORDED:
-        return None
+def is_recorded(target: Target, position: Position) -> bool:
+    """Whether moves of such positions are: on CUDA, where they are small enough and the target keeps recordings."""
+    return can_record(target.device) and position.flat.numel() <= MOST_RECORDED and hasattr(target, "recordings")
+
+
+def recording(target: Target, position: Position, key: Hashable, make: Callable[[], Moves]) -> Recorded[Moves]:
+    """The recording of what `make` makes, kept by a target whose moves are recorded under `key` and the layout of
+    `position`."""
+    recordings: dict[Hashable, Recorded[Any]] = target.recordings  # pyright: ignore[reportAttributeAccessIssue]
     found = (key, position.layout)
     if found not in recordings:
         if len(recordings) >= MOST_KEPT:
