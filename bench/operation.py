@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,5 +80,11 @@ def runnable(operation: Operation, case: Any, device: torch.device) -> dict[Prov
         try:
             calls[provider] = provider.make(case, device)
         except ValueError as refusal:
-            print(f"{provider.label} is left out: {refusal}")
+            _say(f"{provider.label} is left out: {refusal}")
     return calls
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Once, whatever the number of cases."""
+    print(sentence)
