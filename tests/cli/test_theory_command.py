@@ -11,13 +11,14 @@ from nishimori.cli import main
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def arguments(activation: str, depth: int, sample_ratio: float, noise_variance: float) -> list[str]:
+def arguments(activation: str, depth: int, sample_ratio: float, noise_variance: float, channel: str = "") -> list[str]:
     return [
         "theory",
         *("--activation", activation),
         *("--depth", str(depth)),
         *("--sample-ratio", str(sample_ratio)),
         *("--noise-variance", str(noise_variance)),
+        *(("--channel", channel) if channel else ()),
     ]
 
 
@@ -42,6 +43,36 @@ def test_json_holds_the_coefficients(row: dict[str, float], capsys: pytest.Captu
     assert values["gamma"] == pytest.approx(row["gamma"], abs=1e-10)
 
 
+@pytest.mark.parametrize("row", json.loads((GOLDEN / "channel_theory.json").read_text())["noiseless_probit"]["rows"])
+def test_probit_without_noise(row: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    values = predict(capsys, row["activation"], row["depth"], row["sample_ratio"], 0.0, "probit")
+    assert values["classification_error"] == pytest.approx(row["classification_error"], abs=1e-10)
+    assert values["gibbs_classification_error"] > values["classification_error"]
+
+
+def test_output_functions(capsys: pytest.CaptureFixture[str]) -> None:
+    """The proved tanh and the conjectured relu of tests/golden/channel_theory.json."""
+    assert predict(capsys, "tanh", 2, 2.0, 0.1, "tanh")["overlap"] == pytest.approx(0.63494666, abs=1e-6)
+    assert predict(capsys, "tanh", 2, 2.0, 0.1, "relu")["overlap"] == pytest.approx(0.44903545, abs=1e-6)
+
+
+def test_what_is_a_conjecture_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(capsys, "tanh", 2, 2.0, 0.1)["basis"] == "theorem"
+    assert predict(capsys, "tanh", 2, 2.0, 0.1, "probit")["basis"] == "conjecture"
+    values = predict(capsys, "relu", 2, 2.0, 0.1)
+    assert (values["basis"], values["gamma"]) == ("conjecture", pytest.approx(0.0511778214, abs=1e-10))
+    assert main(arguments("relu", 1, 2.0, 0.1)) == 0
+    shown = capsys.readouterr().out
+    assert "conjecture" in shown and "bias_variance" in shown
+
+
+def test_help_says_what_the_channels_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["theory", "--help"])
+    assert done.value.code == 0
+    assert "the sign of F + noise" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_table_names_every_quantity(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments("tanh", 2, 2.0, 0.1)) == 0
     shown = capsys.readouterr().out
@@ -52,11 +83,15 @@ def test_table_names_every_quantity(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("relu", 1, 2.0, 0.1), ("relu", "odd")),
         (("tanhh", 1, 2.0, 0.1), ("tanhh", "tanh")),
         (("tanh", -1, 2.0, 0.1), ("--depth", "0 or more")),
         (("tanh", 1, -2.0, 0.1), ("sample_ratio",)),
         (("tanh", 1, 2.0, -0.1), ("noise_variance",)),
+        (("tanh", 1, 2.0, 0.0), ("noise_variance",)),
+        (("tanh", 1, 2.0, -0.1, "probit"), ("noise_variance", "0 (no noise)")),
+        (("tanh", 1, 2.0, 0.0, "tanh"), ("noise_variance",)),
+        (("tanh", 1, 2.0, 1e-12, "tanh"), ("noise_variance", "larger")),
+        (("relu", 1, 2.0, 0.1, "probit"), ("relu", "GaussianChannel")),
     ],
 )
 def test_bad_input_is_refused_with_a_sentence(

@@ -97,7 +97,9 @@ def test_activation_without_linear_part_learns_nothing():
 
 
 def test_relu_is_refused_with_the_remedy():
-    with pytest.raises(OutsideTheTheorem, match="proved for odd activations and 'relu'.*later.*: use tanh, erf or sin"):
+    with pytest.raises(
+        OutsideTheTheorem, match="proved for odd activations and 'relu'.*conjecture=True.*: use tanh, erf or sin"
+    ):
         coefficients("relu", 1)
     assert issubclass(OutsideTheTheorem, ValueError)
 

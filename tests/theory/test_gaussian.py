@@ -157,6 +157,7 @@ def test_dictionary_is_json_with_the_public_names():
     predicted = prediction("tanh", 2, 2.0, 0.1)
     loaded = json.loads(json.dumps(predicted.to_dict(), allow_nan=False))
     assert loaded.pop("sigma") == list(predicted.sigma)
+    assert loaded.pop("basis") == "theorem"
     assert len(predicted.sigma) == 3
     assert sorted(loaded) == sorted(
         [

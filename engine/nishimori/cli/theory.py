@@ -5,7 +5,7 @@ from typing import Literal
 
 from nishimori.cli.codes import DONE
 from nishimori.comparison.tables import table
-from nishimori.description import GaussianChannel, Network
+from nishimori.description import Channel, GaussianChannel, Network, OutputChannel, ProbitChannel
 from nishimori.description.errors import BadInput
 from nishimori.theory import Prediction, predict
 
@@ -22,6 +22,11 @@ MEANINGS = {
     "mutual_information": "I(weights; data) / samples, in nats",
     "mutual_information_per_dim": "I(weights; data) / input_dim, in nats",
     "log_evidence": "E log Z / samples, in nats",
+    "basis": "what the limits rest on: theorem or conjecture",
+    "classification_error": "probability that the sign of <Y> is not the label",
+    "gibbs_classification_error": "the same for a label drawn by one posterior sample",
+    "bias_variance": "variance of an output common to all inputs, counted as known",
+    "residual": "violation of the overlap's equation, quadrature included",
 }
 
 
@@ -30,35 +35,44 @@ def theory(
     depth: int,
     sample_ratio: float,
     noise_variance: float,
-    channel: Literal["gaussian"] = "gaussian",
+    channel: Literal["gaussian", "probit", "tanh", "relu"] = "gaussian",
     json: bool = False,
 ) -> int:
     """Predict errors, overlap and mutual information of a Bayes-optimal deep network.
 
     Example: nishimori theory --activation tanh --depth 2 --sample-ratio 2 --noise-variance 0.1
 
+    Classes without noise: --channel probit --noise-variance 0. The row "basis" says whether the limits are proved.
+
     Args:
-        activation: identity, tanh, tanh2 (tanh 2x), erf, erf_sqrt2 (erf of x over root 2), sin or sign.
+        activation: identity, tanh, tanh2 (tanh 2x), erf, erf_sqrt2 (erf of x over root 2), sin, sign or relu; relu, not
+            odd, with the gaussian channel alone and by conjecture.
         depth: number of hidden layers; 0 is the linear model.
         sample_ratio: training samples per input dimension, alpha = n / d.
-        noise_variance: variance of the label noise, Delta.
-        channel: how labels are made from the latent output.
+        noise_variance: variance of the label noise, Delta; 0 is for probit alone.
+        channel: how labels are made from the latent output F. gaussian: F + noise; probit: the sign of F + noise;
+            tanh, relu: that function of F, + noise.
         json: print one JSON object and nothing else.
     """
-    del channel
-    prediction = _predict(activation, depth, sample_ratio, noise_variance)
+    prediction = _predict(activation, depth, sample_ratio, noise_variance, channel)
     print(_json(prediction) if json else _table(prediction))
     return DONE
 
 
-def _predict(activation: str, depth: int, sample_ratio: float, noise_variance: float) -> Prediction:
+def _predict(activation: str, depth: int, sample_ratio: float, noise_variance: float, channel: str) -> Prediction:
     if depth < 0:
         raise BadInput(f"--depth {depth}: the number of hidden layers cannot be negative; give 0 or more")
     try:
         network = Network(1, (1,) * depth, activation)
-        return predict(network, GaussianChannel(noise_variance), sample_ratio)
+        return predict(network, _channel(channel, noise_variance), sample_ratio, conjecture=True)
     except ValueError as refusal:
         raise BadInput(str(refusal)) from None
+
+
+def _channel(name: str, noise_variance: float) -> Channel:
+    if name == "gaussian":
+        return GaussianChannel(noise_variance)
+    return ProbitChannel(noise_variance) if name == "probit" else OutputChannel(name, noise_variance)
 
 
 def _json(prediction: Prediction) -> str:
@@ -67,11 +81,13 @@ def _json(prediction: Prediction) -> str:
 
 def _table(prediction: Prediction) -> str:
     values = prediction.to_dict()
-    rows = [[name, _text(values[name]), meaning] for name, meaning in MEANINGS.items()]
+    rows = [[name, _text(values[name]), meaning] for name, meaning in MEANINGS.items() if name in values]
     return table(["quantity", "value", "meaning"], rows)
 
 
-def _text(value: float | list[float]) -> str:
+def _text(value: float | str | list[float]) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return " ".join(f"{entry:.6g}" for entry in value)
     return f"{value:.10g}"

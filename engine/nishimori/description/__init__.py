@@ -1,7 +1,19 @@
 """What is studied, in numbers and names alone: networks, activations, channels. numpy and scipy only."""
 
 from nishimori.description.activations import ACTIVATIONS, Activation, activation
-from nishimori.description.channels import GaussianChannel
+from nishimori.description.channels import Channel, GaussianChannel, OutputChannel, ProbitChannel
 from nishimori.description.network import Network
+from nishimori.description.output_functions import OUTPUT_FUNCTIONS, OutputFunction
 
-__all__ = ["ACTIVATIONS", "Activation", "GaussianChannel", "Network", "activation"]
+__all__ = [
+    "ACTIVATIONS",
+    "OUTPUT_FUNCTIONS",
+    "Activation",
+    "Channel",
+    "GaussianChannel",
+    "Network",
+    "OutputChannel",
+    "OutputFunction",
+    "ProbitChannel",
+    "activation",
+]

@@ -20,18 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from nishimori.description.quadrature import gaussian_average
+
 Array = NDArray[np.float64]
 Elementwise = Callable[[Array], Array]
 TensorFunction = Callable[[Any], Any]
 """From a torch tensor to a torch tensor; this layer does not know torch."""
 
-_RANGE = 12.0
-_DYADIC_PANELS = 52
-_MAX_ROUNDS = 64
-_MAX_PANELS = 2**16
-_PANEL_TOLERANCE = 1e-14
 _DERIVATIVE_TOLERANCE = 1e-8
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _PROBES = np.array([0.1, 0.7, 1.9, 3.3])
 
 
@@ -105,7 +101,7 @@ class Activation:
 
     def _average(self, integrand: Elementwise, variance: float) -> float:
         try:
-            return _gaussian_average(integrand)
+            return gaussian_average(integrand)
         except ArithmeticError as error:
             raise ValueError(
                 f"a Gaussian average of activation {self.name!r} at variance {variance:g} {error}: "
@@ -132,56 +128,6 @@ def _require_variance(variance: float) -> None:
 
 def _is_odd(function: Elementwise) -> bool:
     return bool(np.allclose(function(-_PROBES), -function(_PROBES), rtol=1e-12, atol=1e-12))
-
-
-def _gaussian_average(integrand: Elementwise) -> float:
-    """E integrand(Z) by bisection of 16-point Gauss-Legendre panels, each resolved to 1e-14 of the total.
-
-    Raises ArithmeticError when a value is not finite, the tails carry weight beyond 12 standard deviations,
-    or the panels do not resolve the integrand.
-    """
-    left, right = _initial_panels()
-    coarse = _panel_integrals(integrand, left, right)
-    scale = float(np.abs(coarse).sum())
-    ends = np.array([-_RANGE, _RANGE])
-    if np.any(np.abs(integrand(ends)) * _gaussian_density(ends) > _PANEL_TOLERANCE * scale):
-        raise ArithmeticError("does not converge in the tails")
-    total = 0.0
-    for _ in range(_MAX_ROUNDS):
-        middle = 0.5 * (left + right)
-        halves = np.stack([_panel_integrals(integrand, left, middle), _panel_integrals(integrand, middle, right)])
-        refined = halves.sum(axis=0)
-        if not np.isfinite(refined).all():
-            raise ArithmeticError("is not finite")
-        open_panels = np.abs(refined - coarse) > _PANEL_TOLERANCE * scale
-        total += float(refined[~open_panels].sum())
-        if not open_panels.any():
-            return total
-        if open_panels.sum() > _MAX_PANELS:
-            break
-        left, right = (
-            np.concatenate([left[open_panels], middle[open_panels]]),
-            np.concatenate([middle[open_panels], right[open_panels]]),
-        )
-        coarse = halves[:, open_panels].ravel()
-    raise ArithmeticError("did not converge")
-
-
-def _initial_panels() -> tuple[Array, Array]:
-    # Dyadic towards 0: a step of width 1/sqrt(variance) at the origin is seen at every variance.
-    positive = np.concatenate([[0.0], _RANGE * 0.5 ** np.arange(_DYADIC_PANELS, -1.0, -1.0)])
-    edges = np.concatenate([-positive[:0:-1], positive])
-    return edges[:-1], edges[1:]
-
-
-def _panel_integrals(integrand: Elementwise, left: Array, right: Array) -> Array:
-    half_width = 0.5 * (right - left)
-    points = 0.5 * (left + right)[:, None] + half_width[:, None] * _NODES  # [panels, nodes]
-    return half_width * ((integrand(points) * _gaussian_density(points)) @ _WEIGHTS)
-
-
-def _gaussian_density(z: Array) -> Array:
-    return np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
 
 
 def _identity(x: Array) -> Array:

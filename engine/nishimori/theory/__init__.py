@@ -3,26 +3,82 @@
 predict(Network(200, (200, 200)), GaussianChannel(0.1), sample_ratio=2.0).bayes_error
 """
 
+import dataclasses
 import math
 
-from nishimori.description import GaussianChannel, Network
+from nishimori.description import Channel, GaussianChannel, Network, OutputChannel, ProbitChannel
 from nishimori.theory.coefficients import Coefficients, OutsideTheTheorem, equivalent_linear_model
-from nishimori.theory.gaussian import Prediction, gaussian_prediction
+from nishimori.theory.gaussian import gaussian_prediction
+from nishimori.theory.nngp import conjectured_linear_model
+from nishimori.theory.output import output_prediction
+from nishimori.theory.prediction import Prediction
+from nishimori.theory.probit import probit_prediction
 
-__all__ = ["Coefficients", "OutsideTheTheorem", "Prediction", "equivalent_linear_model", "predict"]
+__all__ = [
+    "Coefficients",
+    "OutsideTheTheorem",
+    "Prediction",
+    "conjectured_linear_model",
+    "equivalent_linear_model",
+    "predict",
+]
 
 
-def predict(network: Network, channel: GaussianChannel, sample_ratio: float) -> Prediction:
+def predict(network: Network, channel: Channel, sample_ratio: float, conjecture: bool = False) -> Prediction:
     """Limits of the observables at sample_ratio = n/d, as d, the widths and n grow in proportion.
 
     `network` enters through its activation and depth alone. Corrections at finite size are
     O(1/sqrt(width)) at most for the mutual information per sample (arXiv 2505.03577, Corollary 3).
 
-    Raises OutsideTheTheorem when the activation is not odd, and ValueError when the sample ratio is not
-    finite and positive or the channel has no theory.
+    `basis` of the prediction says what it rests on. "theorem": a linear model under any channel (arXiv 1708.03395);
+    a smooth odd activation under Gaussian noise, with a smooth odd function of the output or none (arXiv 2505.03577,
+    whose bounds on the derivatives are not checked). "conjecture": a probit channel behind hidden layers, an
+    activation or output function that jumps, has a kink or is not odd. `conjecture=True` admits activations that are
+    not odd (`conjectured_linear_model`), with the Gaussian channel alone.
+
+    Raises OutsideTheTheorem when the activation is not odd, unless `conjecture` admits it, or the readout is fixed;
+    and ValueError when the sample ratio is not finite and positive or the channel has no theory.
     """
     if not (math.isfinite(sample_ratio) and sample_ratio > 0):
         raise ValueError(f"sample_ratio must be finite and greater than 0, got {sample_ratio}: give n/d")
+    odd = network.depth == 0 or network.activation.odd
+    if odd or not conjecture:
+        prediction = _predicted(equivalent_linear_model(network), channel, float(sample_ratio))
+        return dataclasses.replace(prediction, basis="theorem" if _is_proved(network, channel) else "conjecture")
     if not isinstance(channel, GaussianChannel):
-        raise ValueError(f"no theory for the channel {channel!r}: use GaussianChannel(noise_variance)")
-    return gaussian_prediction(equivalent_linear_model(network), channel.noise_variance, float(sample_ratio))
+        raise OutsideTheTheorem(
+            f"{network.activation.name!r} is not odd, and its outputs share a bias that theory knows under Gaussian "
+            "noise alone: use GaussianChannel(noise_variance), or an odd activation"
+        )
+    model = conjectured_linear_model(network)
+    prediction = gaussian_prediction(model, channel.noise_variance, float(sample_ratio))
+    return dataclasses.replace(
+        prediction,
+        basis="conjecture",
+        bias_variance=model.bias_variance,
+        function_overlap=prediction.function_overlap + model.bias_variance,
+    )
+
+
+def _predicted(model: Coefficients, channel: Channel, sample_ratio: float) -> Prediction:
+    match channel:
+        case GaussianChannel():
+            return gaussian_prediction(model, channel.noise_variance, sample_ratio)
+        case ProbitChannel():
+            return probit_prediction(model, channel.noise_variance, sample_ratio)
+        case OutputChannel():
+            return output_prediction(model, channel, sample_ratio)
+    raise ValueError(
+        f"no theory for the channel {channel!r}: use GaussianChannel(noise_variance), ProbitChannel(noise_variance) "
+        "or OutputChannel(function, noise_variance)"
+    )
+
+
+def _is_proved(network: Network, channel: Channel) -> bool:
+    if network.depth == 0:
+        return True
+    if isinstance(channel, ProbitChannel):
+        return False
+    output = channel.function if isinstance(channel, OutputChannel) else None
+    smooth_output = output is None or (output.odd and output.smooth)
+    return network.activation.odd and network.activation.smooth and smooth_output

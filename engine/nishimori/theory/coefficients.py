@@ -21,13 +21,15 @@ class Coefficients:
     sigma: (sigma_0, ..., sigma_L), variances of the pre-activations entering layers 1..L and of the output.
     rho: (rho_1, ..., rho_L), linear gains of the layers.
     eta: gain of the equivalent linear model; its square is the learnable part of the output variance.
-    gamma: variance of the equivalent noise; eta^2 + gamma = sigma_L.
+    gamma: variance of the equivalent noise; bias_variance + eta^2 + gamma = sigma_L.
+    bias_variance: variance of an output common to all inputs; 0 for an odd activation.
     """
 
     sigma: tuple[float, ...]
     rho: tuple[float, ...]
     eta: float
     gamma: float
+    bias_variance: float = 0.0
 
 
 def equivalent_linear_model(network: Network) -> Coefficients:
@@ -45,15 +47,11 @@ def equivalent_linear_model(network: Network) -> Coefficients:
     Raises OutsideTheTheorem when a hidden layer has an activation that is not declared odd, or the readout is fixed.
     """
     phi = network.activation
-    if network.readout == "fixed":
-        raise OutsideTheTheorem(
-            "the equivalent linear model is proved for a Gaussian readout and this one is fixed: "
-            "use readout='gaussian', or sample without a theory line"
-        )
+    require_gaussian_readout(network)
     if network.depth > 0 and not phi.odd:
         raise OutsideTheTheorem(
             f"the equivalent linear model is proved for odd activations and {phi.name!r} is not declared odd "
-            "(theory for relu comes later): use tanh, erf or sin, or declare odd=True if the function is odd"
+            "(conjecture=True goes without proof): use tanh, erf or sin, or declare odd=True if the function is odd"
         )
     sigma, rho = [1.0], []
     for _ in range(network.depth):
@@ -66,3 +64,12 @@ def equivalent_linear_model(network: Network) -> Coefficients:
         gamma += eta**2 * noise
         eta *= rho[layer]
     return Coefficients(tuple(sigma), tuple(rho), eta, gamma)
+
+
+def require_gaussian_readout(network: Network) -> None:
+    """Raises OutsideTheTheorem when the readout is fixed."""
+    if network.readout == "fixed":
+        raise OutsideTheTheorem(
+            "the equivalent linear model is proved for a Gaussian readout and this one is fixed: "
+            "use readout='gaussian', or sample without a theory line"
+        )

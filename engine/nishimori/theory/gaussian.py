@@ -5,48 +5,10 @@ one point (Marchenko and Pastur 1967). The same formulas are the Gaussian case o
 potential proved by Barbier et al. 2019 (arXiv 1708.03395, Theorem 1). Informations are in nats.
 """
 
-import dataclasses
 import math
-from dataclasses import dataclass
 
 from nishimori.theory.coefficients import Coefficients
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Limits of the matched-teacher observables as input dimension, widths and samples grow in proportion.
-
-    F is the latent output, F* the teacher's, <.> the posterior mean, Y a label, D the data.
-
-    sigma: variances of the layers, 0..L; sigma_L is that of F.
-    eta, gamma: gain and noise variance of the equivalent linear model.
-    overlap: E[v.v*] / E|v*|^2 of the effective linear weights, in [0, 1).
-    function_overlap: E F F* on a fresh input, eta^2 overlap.
-    bayes_error: E (F* - <F>)^2 on a fresh input; label noise excluded.
-    generalization_error: E (Y - E[Y|D])^2 on a fresh input; label noise included (arXiv 2505.03577, eq. 8).
-    gibbs_error: E <(F* - F)^2> on a fresh input, twice bayes_error.
-    train_mmse: E (F* - <F>)^2 on a training input.
-    mutual_information: I(theta*; D) / n.
-    mutual_information_per_dim: I(theta*; D) / d.
-    log_evidence: E log Z / n.
-    """
-
-    sigma: tuple[float, ...]
-    eta: float
-    gamma: float
-    overlap: float
-    function_overlap: float
-    bayes_error: float
-    generalization_error: float
-    gibbs_error: float
-    train_mmse: float
-    mutual_information: float
-    mutual_information_per_dim: float
-    log_evidence: float
-
-    def to_dict(self) -> dict[str, float | list[float]]:
-        """The fields by name, ready for JSON; `sigma` becomes a list."""
-        return {**dataclasses.asdict(self), "sigma": list(self.sigma)}
+from nishimori.theory.prediction import Prediction
 
 
 def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sample_ratio: float) -> Prediction:

@@ -1,0 +1,91 @@
+"""As many samples as weights: thresholds and branches."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nishimori.description import ACTIVATIONS, Activation
+from nishimori.theory.nngp import kernel
+from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_part
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "channel_theory.json").read_text())
+PHI = without_linear_part(ACTIVATIONS["tanh2"])
+HERMITE3 = Activation(lambda x: (x**3 - 3 * x) / math.sqrt(6), lambda x: (3 * x**2 - 3) / math.sqrt(6), odd=True)
+
+
+@pytest.mark.parametrize("row", GOLDEN["quadratic_samples"]["rows"], ids=lambda row: str(row["depth"]))
+def test_golden_thresholds(row):
+    model = QuadraticSamples.of(PHI, row["depth"], 0.1)
+    equilibrium = model.equilibrium_threshold()
+    assert equilibrium.sample_ratio == pytest.approx(row["equilibrium"], abs=1e-4)
+    assert equilibrium.mmse == pytest.approx(row["mmse"], abs=1.01e-6)
+    assert model.spinodal_threshold().sample_ratio == pytest.approx(row["spinodal"], abs=1e-4)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_branches(depth):
+    model = QuadraticSamples.of(PHI, depth, 0.1)
+    begins, wins = model.spinodal_threshold().sample_ratio, model.equilibrium_threshold().sample_ratio
+    assert model.informed(0.999 * begins) is None
+    for ratio, better in ((0.5 * (begins + wins), False), (1.5 * wins, True)):
+        informed, uninformed = model.informed(ratio), model.uninformed(ratio)
+        assert informed is not None
+        assert (informed.potential > uninformed.potential) is better
+        assert uninformed.mmse == 1
+        assert uninformed.potential == pytest.approx(-ratio * math.log(1.1), rel=1e-14)
+        gradient = model.kernel(np.array(informed.overlaps))[1]
+        fields = ratio * gradient / (0.1 + informed.mmse)
+        assert informed.overlaps == pytest.approx(fields / (1 + fields), abs=1e-10)
+
+
+def test_the_potential_is_stationary_on_the_informed_branch():
+    model = QuadraticSamples.of(PHI, 2, 0.1)
+    informed = model.informed(6.0)
+    assert informed is not None
+
+    def potential(overlaps):
+        weights = float((overlaps + np.log1p(-overlaps)).sum())
+        return weights - 6.0 * math.log(1.1 - model.kernel(overlaps)[0])
+
+    centre = np.array(informed.overlaps)
+    for direction in np.eye(2):
+        step = 1e-4 * (1 - centre.max()) * direction
+        assert potential(centre + step) < informed.potential > potential(centre - step)
+        slope = (potential(centre + step) - potential(centre - step)) / (2 * np.linalg.norm(step))
+        assert slope == pytest.approx(0, abs=1e-3)
+
+
+def test_gradient_of_the_kernel():
+    model, overlaps = QuadraticSamples.of(PHI, 3, 0.1), np.array([0.9, 0.8, 0.7])
+    for layer, slope in enumerate(model.kernel(overlaps)[1]):
+        step = 1e-6 * np.eye(3)[layer]
+        difference = model.kernel(overlaps + step)[0] - model.kernel(overlaps - step)[0]
+        assert slope == pytest.approx(difference / 2e-6, rel=1e-7)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.4, 0.95])
+def test_one_layer_has_the_kernel_of_infinite_width(overlap):
+    """g(q) = E phi(u) phi(v) at unit variance and covariance q, by two-dimensional quadrature."""
+    value, gradient = QuadraticSamples.of(PHI, 1, 0.1).kernel(np.array([overlap]))
+    assert (value, gradient[0]) == pytest.approx(kernel(PHI, 1.0, overlap), abs=1e-11)
+
+
+def test_a_cubic_has_one_coefficient():
+    model = QuadraticSamples.of(HERMITE3, 1, 0.1)
+    assert model.kernel(np.array([0.5]))[0] == pytest.approx(0.125, rel=1e-12)
+
+
+@pytest.mark.parametrize("activation", [ACTIVATIONS["tanh2"], replace(HERMITE3, function=lambda x: x**3 - 3 * x)])
+def test_an_activation_with_low_components_or_another_variance_is_refused(activation):
+    with pytest.raises(ValueError, match="needs unit variance and no Hermite components.*: subtract them"):
+        QuadraticSamples.of(activation, 1, 0.1)
+
+
+@pytest.mark.parametrize(("depth", "noise"), [(0, 0.1), (1, 0.0), (1, math.nan)])
+def test_impossible_networks_are_refused(depth, noise):
+    with pytest.raises(ValueError, match="give at least one hidden layer and a finite variance"):
+        QuadraticSamples.of(PHI, depth, noise)
