@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nishimori.samplers.mclmc import MCLMC
     from nishimori.samplers.pcn import PCN
     from nishimori.samplers.replica_exchange import ReplicaExchange
-    from nishimori.sampling import Run, load, sample
+    from nishimori.sampling import Run, information, load, sample
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,7 @@ _HOMES = {
     "PCN": "nishimori.samplers.pcn",
     "ReplicaExchange": "nishimori.samplers.replica_exchange",
     "Run": "nishimori.sampling",
+    "information": "nishimori.sampling",
     "load": "nishimori.sampling",
     "sample": "nishimori.sampling",
 }
@@ -73,6 +74,7 @@ __all__ = [
     "RepriorisedPosterior",
     "Run",
     "UnderdampedLangevin",
+    "information",
     "load",
     "matched_teacher",
     "sample",

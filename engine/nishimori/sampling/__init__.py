@@ -1,7 +1,9 @@
-"""`sample`: calibrate, warm up, measure; the `Run` it returns, and `load`, which reads one back from its directory."""
+"""`sample`: calibrate, warm up, measure; the `Run` it returns, and `load`, which reads one back from its directory;
+`information`: the evidence between two bounds."""
 
+from nishimori.sampling.information import information
 from nishimori.sampling.load import load
 from nishimori.sampling.run import Run
 from nishimori.sampling.sample import CALIBRATION_CHAINS, calibration_of, sample
 
-__all__ = ["CALIBRATION_CHAINS", "Run", "calibration_of", "load", "sample"]
+__all__ = ["CALIBRATION_CHAINS", "Run", "calibration_of", "information", "load", "sample"]
