@@ -122,7 +122,7 @@ def test_energies_of_the_wrong_rung_break_the_sandwich(linear, steps, exact, mon
 
 
 def test_skipping_the_metropolis_test_breaks_the_sandwich(linear, steps, exact, monkeypatch):
-    """Negative control: every proposal taken that does not diverge. Energies are too high, and the upper bound too low."""
+    """Negative control: every proposal taken that does not diverge. Energies rise, and the upper bound falls."""
     assert sandwiched(weights_of(linear, LARGER * steps), exact)
     decide = transitions.decide
 
@@ -136,6 +136,47 @@ def test_skipping_the_metropolis_test_breaks_the_sandwich(linear, steps, exact, 
 
 def test_a_reverse_start_at_a_prior_draw_breaks_the_sandwich(linear, steps, exact):
     assert sides(weights_of(linear, steps, reverse="prior"), exact)[1] < -MOST_Z
+
+
+def test_the_control_variate_agrees_and_shrinks_the_error_bar():
+    """Linear networks, where the divergence from the wide network is known; information stays below the wide one's."""
+    problem = problem_of("identity", dim=10, samples=20, noise=0.1)
+    result = information(nm.Posterior(problem, "fp32", "cpu"), rungs=400, chains=2, seed=1)
+    wide, exact = nm.WideNetwork(problem), exact_log_evidence(problem)
+    divergence = exact / 20 - wide.log_evidence.numpy()
+    assert result.controlled is not None and result.divergence is not None and result.reference is not None
+    assert result.divergence.lower.value - 0.003 < divergence.mean() < result.divergence.upper.value + 0.003
+    for plain, controlled in (
+        (result.mutual_information.lower, result.controlled.lower),
+        (result.mutual_information.upper, result.controlled.upper),
+    ):
+        assert controlled.standard_error < plain.standard_error / 3
+        assert abs(plain.value - controlled.value) < 3 * plain.standard_error
+    assert result.reference.value == pytest.approx(float(wide.mutual_information.mean()))
+    below = result.divergence.upper
+    assert below.value > -3 * below.standard_error
+    exactly_controlled = wide.mutual_information.numpy() - divergence
+    assert result.controlled.midpoint == pytest.approx(exactly_controlled.mean(), abs=0.006)
+
+
+@pytest.mark.parametrize("activation", ["erf", "tanh"])
+def test_deep_networks_are_bracketed_with_and_without_control(activation: str):
+    network = nm.Network(8, (8, 6), activation)
+    problem = nm.matched_teacher(network, nm.GaussianChannel(0.2), 12, 40, seed=3, test_samples=1)
+    result = information(nm.Posterior(problem, "fp32", "cpu"), rungs=150, chains=2, seed=1)
+    controlled = result.controlled
+    assert controlled is not None and result.divergence is not None
+    assert abs(controlled.gap.value) < 0.02
+    assert controlled.midpoint == pytest.approx(
+        result.mutual_information.midpoint, abs=3 * result.mutual_information.lower.standard_error
+    )
+    assert controlled.lower.standard_error < result.mutual_information.lower.standard_error / 2
+    assert result.divergence.upper.value > -3 * result.divergence.upper.standard_error
+
+
+def test_without_control_there_is_none(linear: nm.Posterior):
+    result = information(linear, rungs=4, control=False)
+    assert (result.controlled, result.divergence, result.reference) == (None, None, None)
 
 
 def test_an_instance_is_the_same_alone_and_in_company():

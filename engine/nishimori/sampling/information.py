@@ -8,6 +8,7 @@ from nishimori.adaptation.annealed_steps import pilot_step_sizes
 from nishimori.chains.progress import Progress, reporter
 from nishimori.measurement.evidence import EvidenceBounds
 from nishimori.measurement.information import Information, gaussian_channel_log_likelihood
+from nishimori.measurement.kernel_reference import KernelReference
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
@@ -25,6 +26,7 @@ def information(
     chains: int = 1,
     seed: int = 0,
     point: str = "",
+    control: bool = True,
     progress: Progress | None = None,
 ) -> Information:
     """I(theta*; D) / n of a matched teacher between two bounds, in nats a sample.
@@ -33,20 +35,24 @@ def information(
     bounds the evidence from below, from the teacher, an exact posterior draw, from above (see
     `samplers.annealed_importance` and `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures
     and eight leapfrog steps a rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees
-    the teacher. What an instance gives depends on (seed, point, its identity) and the counts alone.
+    the teacher. With `control`, the estimate is made a second time against the infinitely wide network on the same
+    inputs, with a smaller error bar (see `measurement.information` and `measurement.kernel_reference`). What an
+    instance gives depends on (seed, point, its identity) and the counts alone.
 
-    Raises ValueError where there is no teacher, for another target or method, or for counts that are too small.
+    Raises ValueError where there is no teacher, for another target or method, for counts that are too small, or with
+    `control` for an activation of one's own whose kernel is not known; `control=False` does without.
     """
     posterior = _posterior_of(target)
     _require(method, rungs, chains)
     problem, report = posterior.problem, progress or reporter("information")
     teacher = problem.known_teacher()
+    reference = KernelReference(problem, seed, point).information if control else None
     step_size = pilot_step_sizes(posterior, rungs, seed, point, partial(report, "pilot"))
     weights = _weights(posterior, step_size, chains, seed, point, report)
     noise = problem.channel.noise_variance
     evidence = EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), problem.samples, noise)
     likelihood = gaussian_channel_log_likelihood(problem.labels.numpy(), teacher.latent.numpy(), noise)
-    return Information.of(evidence, likelihood, problem.samples, weights.acceptance)
+    return Information.of(evidence, likelihood, problem.samples, weights.acceptance, reference)
 
 
 def _weights(
