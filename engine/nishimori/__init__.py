@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from nishimori.models.posterior import Posterior
     from nishimori.models.problem import Problem, matched_teacher
     from nishimori.models.repriorised import RepriorisedPosterior
+    from nishimori.models.wide_network import WideNetwork
     from nishimori.samplers.hmc import HMC
     from nishimori.samplers.langevin import UnderdampedLangevin
     from nishimori.samplers.mala import MALA
     from nishimori.samplers.mclmc import MCLMC
     from nishimori.samplers.pcn import PCN
     from nishimori.samplers.replica_exchange import ReplicaExchange
-    from nishimori.sampling import Run, load, sample
+    from nishimori.sampling import Run, controlled_bayes_error, information, load, sample
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "Problem": "nishimori.models.problem",
     "matched_teacher": "nishimori.models.problem",
     "RepriorisedPosterior": "nishimori.models.repriorised",
+    "WideNetwork": "nishimori.models.wide_network",
     "HMC": "nishimori.samplers.hmc",
     "UnderdampedLangevin": "nishimori.samplers.langevin",
     "MALA": "nishimori.samplers.mala",
@@ -49,6 +51,8 @@ _HOMES = {
     "PCN": "nishimori.samplers.pcn",
     "ReplicaExchange": "nishimori.samplers.replica_exchange",
     "Run": "nishimori.sampling",
+    "controlled_bayes_error": "nishimori.sampling",
+    "information": "nishimori.sampling",
     "load": "nishimori.sampling",
     "sample": "nishimori.sampling",
 }
@@ -73,6 +77,9 @@ __all__ = [
     "RepriorisedPosterior",
     "Run",
     "UnderdampedLangevin",
+    "WideNetwork",
+    "controlled_bayes_error",
+    "information",
     "load",
     "matched_teacher",
     "sample",

@@ -67,6 +67,18 @@ def test_the_linear_network_posterior_agrees_with_importance_sampling():
     np.testing.assert_allclose(variance, exact_variance, rtol=0.03)
 
 
+def test_the_evidence_of_the_linear_network_agrees_with_the_mean_likelihood_over_the_prior():
+    problem = nm.matched_teacher(nm.Network(3, (2,), "identity"), nm.GaussianChannel(1.0), 4, 3, test_samples=1)
+    prior = nm.Posterior(problem, "fp64", "cpu").initial_position(200_000, "prior", 9)
+    effective = (prior.blocks[1].unsqueeze(2) @ prior.blocks[0]).squeeze(2) / math.sqrt(2 * 3)
+    residual = problem.labels.unsqueeze(1) - effective @ problem.inputs.transpose(1, 2)
+    likelihood = torch.exp(-residual.square().sum(-1) / 2) / (2 * math.pi) ** 2
+    error = likelihood.std(1) / math.sqrt(200_000)
+    for place in range(3):
+        exact = math.exp(LinearNetworkPosterior.of(problem, place).log_evidence)
+        assert abs(float(likelihood[place].mean()) - exact) < 4 * float(error[place]) < 0.05 * exact
+
+
 def test_exact_draws_of_the_linear_network_have_its_moments_and_prior_directions():
     problem = nm.matched_teacher(nm.Network(3, (2,), "identity"), nm.GaussianChannel(0.5), 4, 2, test_samples=3)
     draws = exact_draws(problem, Randomness.of(1, "draws", problem.instances, range(40_000)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import gammaln
 
 from nishimori.exactness.quadrature import Array, GridLaw
 from nishimori.models.layout import Position
@@ -24,7 +25,7 @@ class LinearNetworkPosterior:
     """Of the instance at one place of a problem.
 
     `inputs` holds X = inputs / sqrt(input_dim), [samples, input_dim], and X X^T = vectors diag(values) vectors^T;
-    `log_s` is the posterior of log s.
+    `log_s` is the posterior of log s, `log_evidence` is log p(labels | inputs) in nats.
     """
 
     inputs: Array
@@ -34,6 +35,7 @@ class LinearNetworkPosterior:
     values: Array
     vectors: Array
     log_s: GridLaw
+    log_evidence: float
 
     @classmethod
     def of(cls, problem: Problem, place: int) -> "LinearNetworkPosterior":
@@ -44,10 +46,12 @@ class LinearNetworkPosterior:
         logs = np.linspace(math.log(1e-6), math.log(1e2), 20001)
         s = np.exp(logs)
         variances = s[:, None] * values + noise
-        log_evidence = -0.5 * (np.log(variances) + (vectors.T @ labels) ** 2 / variances).sum(-1)
+        given_s = -0.5 * (np.log(2 * math.pi * variances) + (vectors.T @ labels) ** 2 / variances).sum(-1)
         # The density of chi2(d_1) / d_1 times the s of ds = s d(log s).
-        log_prior = width / 2 * logs - width * s / 2
-        return cls(inputs, labels, noise, width, values, vectors, GridLaw.of(logs, log_evidence + log_prior))
+        log_prior = width / 2 * (logs + math.log(width / 2)) - width * s / 2 - gammaln(width / 2)
+        joint = given_s + log_prior
+        log_evidence = float(np.logaddexp.reduce(joint)) + math.log(logs[1] - logs[0])
+        return cls(inputs, labels, noise, width, values, vectors, GridLaw.of(logs, joint), log_evidence)
 
     def prediction(self, test_inputs: Array) -> tuple[Array, Array]:
         """Mean and variance of F on the rows of `test_inputs` [rows, input_dim]; [rows] each."""

@@ -29,3 +29,8 @@ class Stream(IntEnum):
     CALIBRATION_MOMENTUM_START = 16  # as MOMENTUM_START, for the calibration chains
     CALIBRATION_SWAP = 17  # as SWAP, for the calibration chains
     CALIBRATION_READOUT = 18  # as READOUT, for the calibration chains
+    ANNEALED_START = 19  # prior draws that are annealed towards the posterior, for the evidence
+    ANNEALED_MOMENTUM = 20  # as MOMENTUM, for annealed importance sampling
+    ANNEALED_ACCEPT = 21  # as ACCEPT, for annealed importance sampling
+    ANNEALED_JITTER = 22  # as JITTER, for annealed importance sampling
+    KERNEL_WEIGHTS = 23  # networks over which the kernel of the last layer is averaged, step = draw

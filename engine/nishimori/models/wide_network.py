@@ -1,0 +1,105 @@
+"""The infinitely wide network on the very inputs of a problem: a Gaussian process, exact at any input dimension.
+
+    K_0(x, x') = x . x' / d,      K_l(x, x') = E phi(u) phi(v),  (u, v) ~ N(0, K_{l-1} of the two inputs),
+
+and F has covariance K_L. With one hidden layer of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law
+differs from the Gaussian one. With C = K + Delta I, in nats and per sample as everywhere,
+
+    mutual_information = logdet(I + K / Delta) / (2 n),     log_evidence = log N(y; 0, C) / n,
+    prediction m(x) = k_x^T C^{-1} y,     bayes_error = mean over x of k_xx - k_x^T C^{-1} k_x.
+
+Source: Neal 1996; Lee et al. 2018, arXiv 1711.00165, eqs. 4-5 and 8-9.
+"""
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from nishimori.description import Network
+from nishimori.models.pair_moments import pair_moment, second_moment
+from nishimori.models.problem import Problem
+
+
+class WideNetwork:
+    """Of all instances of a problem, float64, on the CPU; rows are "train" or "test" inputs.
+
+    Raises ValueError where an activation of one's own is not smooth enough for its kernel (see `pair_moments`).
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.noise_variance = problem.channel.noise_variance
+        self._kernels: dict[str, Tensor] = {}
+
+    @cached_property
+    def kernel(self) -> Tensor:
+        """K on the training inputs, [instances, samples, samples]."""
+        return self._kernel("train")
+
+    @cached_property
+    def mutual_information(self) -> Tensor:
+        """I / n in nats if labels came from this process, [instances]."""
+        return (self._log_determinant / self.problem.samples - math.log(self.noise_variance)) / 2
+
+    @cached_property
+    def log_evidence(self) -> Tensor:
+        """log N(y; 0, C) / n, [instances]."""
+        misfit = (self.problem.labels * self._solved_labels).sum(-1)
+        return -(misfit + self._log_determinant) / (2 * self.problem.samples) - math.log(2 * math.pi) / 2
+
+    def predictions(self, inputs: str = "test") -> Tensor:
+        """m(x), [instances, rows]."""
+        return (self._kernel(inputs) @ self._solved_labels.unsqueeze(-1)).squeeze(-1)
+
+    def smoother(self, inputs: str = "test") -> Tensor:
+        """A = k_x^T C^{-1}, [instances, rows, samples]: m = A y."""
+        return torch.cholesky_solve(self._kernel(inputs).transpose(1, 2), self.factor).transpose(1, 2)
+
+    def bayes_error(self, inputs: str = "test") -> Tensor:
+        """Mean posterior variance of F over the rows, [instances]."""
+        explained = (self.smoother(inputs) * self._kernel(inputs)).sum(-1)
+        return (self._variance(self.problem.rows(inputs)) - explained).mean(-1)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """The lower Cholesky factor of C, [instances, samples, samples]."""
+        noise = torch.full((self.problem.samples,), self.noise_variance, dtype=torch.float64, device="cpu")
+        return torch.linalg.cholesky(self.kernel + torch.diag(noise))
+
+    @cached_property
+    def _solved_labels(self) -> Tensor:
+        return torch.cholesky_solve(self.problem.labels.unsqueeze(-1), self.factor).squeeze(-1)
+
+    @cached_property
+    def _log_determinant(self) -> Tensor:
+        return 2 * self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def _kernel(self, inputs: str) -> Tensor:
+        """Between these rows and the training inputs, [instances, rows, samples]."""
+        if inputs not in self._kernels:
+            pairs = zip(self.problem.rows(inputs), self.problem.inputs, strict=True)
+            self._kernels[inputs] = torch.stack([kernel_of(self.problem.network, x, y) for x, y in pairs])
+        return self._kernels[inputs]
+
+    def _variance(self, rows: Tensor) -> Tensor:
+        return torch.stack([variance_of(self.problem.network, x) for x in rows])
+
+
+def kernel_of(network: Network, left: Tensor, right: Tensor) -> Tensor:
+    """K_L, [rows, columns], between inputs [rows, input_dim] and [columns, input_dim], float64."""
+    covariance = left @ right.T / network.input_dim
+    of_left, of_right = (rows.square().mean(-1) for rows in (left, right))
+    for _ in range(network.depth):
+        covariance = pair_moment(network.activation, covariance, of_left, of_right)
+        of_left, of_right = (second_moment(network.activation, variance) for variance in (of_left, of_right))
+    return covariance
+
+
+def variance_of(network: Network, rows: Tensor) -> Tensor:
+    """K_L(x, x) of every row, [rows]."""
+    variance = rows.square().mean(-1)
+    for _ in range(network.depth):
+        variance = second_moment(network.activation, variance)
+    return variance
