@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nishimori import theory
     from nishimori.adaptation.calibration import CalibrationRecord
-    from nishimori.description import Activation, GaussianChannel, Network
+    from nishimori.description import Activation, GaussianChannel, Network, OutputChannel, OutputFunction, ProbitChannel
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.density import DensityTarget
     from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
@@ -34,6 +34,9 @@ _HOMES = {
     "Activation": "nishimori.description",
     "GaussianChannel": "nishimori.description",
     "Network": "nishimori.description",
+    "OutputChannel": "nishimori.description",
+    "OutputFunction": "nishimori.description",
+    "ProbitChannel": "nishimori.description",
     "CollapsedPosterior": "nishimori.models.collapsed",
     "DensityTarget": "nishimori.models.density",
     "CategoricalLikelihood": "nishimori.models.likelihoods",
@@ -71,7 +74,10 @@ __all__ = [
     "GaussianLikelihood",
     "ModuleTarget",
     "Network",
+    "OutputChannel",
+    "OutputFunction",
     "Posterior",
+    "ProbitChannel",
     "Problem",
     "ReplicaExchange",
     "RepriorisedPosterior",

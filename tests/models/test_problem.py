@@ -97,6 +97,12 @@ def test_wrong_data_are_refused_with_a_sentence(changes: dict[str, Any], sentenc
         nm.Problem(network, CHANNEL, **arguments)
 
 
+@pytest.mark.parametrize("channel", [nm.ProbitChannel(0.1), nm.OutputChannel("tanh", 0.1)])
+def test_labels_that_theory_alone_knows_are_refused(channel: Any) -> None:
+    with pytest.raises(ValueError, match="cannot be sampled: use GaussianChannel"):
+        nm.matched_teacher(nm.Network(3, (2,)), channel, samples=4)
+
+
 def test_an_identity_given_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="name one teacher twice"):
         nm.Problem(nm.Network(3, (2,)), CHANNEL, *own_data(), instances=(4, 4))

@@ -43,7 +43,7 @@ class Problem:
     the identities that address random numbers (default 0, 1, ...). `teacher` is None unless one drew the labels.
 
     Raises ValueError, naming the argument, for other shapes, values that are not finite numbers, identities that are
-    not one an instance, or an activation that cannot be sampled.
+    not one an instance, or an activation or a channel that cannot be sampled.
     """
 
     network: Network
@@ -66,6 +66,7 @@ class Problem:
         instances: Sequence[int] | None = None,
     ) -> None:
         require_samplable(network.activation)
+        _require_gaussian(channel)
         rows = rows_of("inputs", inputs, network.input_dim)
         assign = object.__setattr__
         assign(self, "network", network)
@@ -99,6 +100,13 @@ class Problem:
         return found
 
 
+def _require_gaussian(channel: object) -> None:
+    if not isinstance(channel, GaussianChannel):
+        raise ValueError(
+            f"labels of {channel!r} have a theory and cannot be sampled: use GaussianChannel(noise_variance)"
+        )
+
+
 def layout_of(network: Network, instances: int, chains: int) -> Layout:
     return Layout(instances, chains, network.block_shapes)
 
@@ -118,7 +126,7 @@ def matched_teacher(
     readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
     alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
 
-    Raises ValueError where a size is below one or the activation cannot be sampled.
+    Raises ValueError where a size is below one, or the activation or the channel cannot be sampled.
     """
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)

@@ -60,7 +60,7 @@ def solve(statistics: Statistics, signal: float, sample_ratio: float) -> FixedPo
         return error * (1.0 + sample_ratio * signal * statistics(error).fisher) - 1.0
 
     errors, values = [1.0], [excess(1.0)]
-    while len(errors) < 3 or values[-1] > -0.9:
+    while len(errors) < 3 or values[-1] > -0.75:
         errors.append(errors[-1] * _SCAN_RATIO)
         values.append(excess(errors[-1]))
     solutions = [1.0] if values[0] <= _ROUND_OFF else []

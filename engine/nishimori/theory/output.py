@@ -13,7 +13,7 @@ from nishimori.theory.general import general_prediction
 from nishimori.theory.prediction import Prediction
 
 _REACH = 9.0
-_LARGEST_TABLE = 2**25
+_LARGEST_TABLE = 2**23
 
 
 def output_prediction(coefficients: Coefficients, channel: OutputChannel, sample_ratio: float) -> Prediction:
