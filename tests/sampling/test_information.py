@@ -14,12 +14,13 @@ from nishimori.exactness.linear_network_posterior import LinearNetworkPosterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.samplers import annealed_importance, transitions
-from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights
+from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import Info
 from nishimori_kernels.rng.streams import Stream
 
 INSTANCES, CHAINS, SAMPLES, NOISE = 24, 32, 8, 0.5
 MOST_Z = 3.0
+STIFFNESS = stiffness_of(NOISE)
 LARGER = 1.5
 """Times the step size that suits the Metropolis test."""
 information = partial(nm.information, progress=silent)
@@ -56,7 +57,7 @@ def linear() -> nm.Posterior:
 
 @pytest.fixture(scope="module")
 def steps(linear: nm.Posterior) -> torch.Tensor:
-    return pilot_step_sizes(linear, 40, 5, "", quiet)
+    return pilot_step_sizes(linear, 40, STIFFNESS, 5, "", quiet)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def weights_of(target: nm.Posterior, steps: torch.Tensor, reverse: str = "teache
     start = both_ends(target, randomness)
     if reverse == "prior":
         randomness.fill_normals(start, Stream.PRIOR_START, 0)
-    return log_weights(target, start, steps, randomness, quiet)
+    return log_weights(target, start, ladder_of(len(steps) - 1, STIFFNESS), steps, randomness, quiet)
 
 
 def sides(weights: LogWeights, exact: np.ndarray) -> tuple[float, float]:
@@ -107,7 +108,7 @@ def test_both_weights_are_unbiased(linear: nm.Posterior, steps: torch.Tensor, ex
 
 def test_the_bounds_hold_at_any_number_of_rungs(linear: nm.Posterior, exact: np.ndarray):
     """Strictly at few of them."""
-    weights = weights_of(linear, pilot_step_sizes(linear, 8, 5, "", quiet))
+    weights = weights_of(linear, pilot_step_sizes(linear, 8, STIFFNESS, 5, "", quiet))
     assert min(sides(weights, exact)) > 3
 
 
@@ -134,8 +135,13 @@ def test_skipping_the_metropolis_test_breaks_the_sandwich(linear, steps, exact, 
     assert sides(weights_of(linear, LARGER * steps), exact)[1] < -MOST_Z
 
 
-def test_a_reverse_start_at_a_prior_draw_breaks_the_sandwich(linear, steps, exact):
-    assert sides(weights_of(linear, steps, reverse="prior"), exact)[1] < -MOST_Z
+def test_a_reverse_start_at_a_prior_draw_breaks_the_sandwich():
+    """Negative control, with four times the instances: the start is forgotten within a few rungs."""
+    target = nm.Posterior(problem_of("identity", instances=4 * INSTANCES), "fp64", "cpu")
+    steps = pilot_step_sizes(target, 40, STIFFNESS, 5, "", quiet)
+    exact = exact_log_evidence(target.problem) + SAMPLES / 2 * np.log(2 * np.pi * NOISE)
+    assert sandwiched(weights_of(target, steps), exact)
+    assert sides(weights_of(target, steps, reverse="prior"), exact)[1] < -MOST_Z
 
 
 def test_the_control_variate_agrees_and_shrinks_the_error_bar():
@@ -194,7 +200,7 @@ def test_step_sizes_do_not_depend_on_the_teacher(linear: nm.Posterior, steps: to
     teacher = problem_of("identity", instances=INSTANCES).known_teacher()
     teacher.weights.flat.mul_(-3)
     other = Problem(problem.network, problem.channel, problem.inputs, problem.labels, teacher=teacher)
-    again = pilot_step_sizes(nm.Posterior(other, "fp64", "cpu"), 40, 5, "", quiet)
+    again = pilot_step_sizes(nm.Posterior(other, "fp64", "cpu"), 40, STIFFNESS, 5, "", quiet)
     torch.testing.assert_close(again, steps, rtol=0, atol=0)
 
 
@@ -203,7 +209,8 @@ def test_a_table_of_steps_is_smoothed_and_interpolated():
     assert torch.allclose(interpolated(straight, 7), torch.linspace(0, 3, 8).unsqueeze(1))
     assert torch.allclose(interpolated(straight, 600), torch.linspace(0, 3, 601).unsqueeze(1))
     assert torch.allclose(smoothed(straight)[4:-4], straight[4:-4])
-    assert ladder_of(4) == (0.0, 1 / 256, 1 / 16, 81 / 256, 1.0)
+    assert ladder_of(2, 8.0) == pytest.approx((0.0, 0.25, 1.0))
+    assert ladder_of(4, 1e-9) == pytest.approx((0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -28,20 +28,20 @@ RUNGS, CHAINS, TRANSITIONS = 60, 4, 2
 """Of the pilot: rungs, chains an instance, transitions a rung."""
 GAIN = 0.7
 LARGEST = 0.35
-"""Eight steps of it are a fair part of the prior's period: a longer trajectory would turn back."""
+"""Five steps of it are a quarter of the prior's period, where a rotated draw is a new one."""
 SMOOTHED = 9
 """Rungs that a running mean takes the logarithms over: what one rung says is mostly the noise of four chains."""
 
 
-def pilot_step_sizes(target: Target, rungs: int, seed: int, point: str, report: Report) -> Tensor:
-    """Step sizes at every b_k of `ladder_of(rungs)`, [rungs + 1, instances], float64, on the CPU."""
+def pilot_step_sizes(target: Target, rungs: int, stiffness: float, seed: int, point: str, report: Report) -> Tensor:
+    """Step sizes at every b_k of `ladder_of(rungs, stiffness)`, [rungs + 1, instances], float64, on the CPU."""
     randomness = Randomness.of(seed, point, target.instances, range(CHAINS))
     position = target.layout(CHAINS).empty(target.dtype, target.device)
     randomness.fill_normals(position, Stream.CALIBRATION_START, 0)
     log_step = torch.full((len(target.instances),), math.log(LARGEST), dtype=torch.float64, device="cpu")
-    total, log_steps = RUNGS * TRANSITIONS, [log_step]
+    ladder, total, log_steps = ladder_of(RUNGS, stiffness), RUNGS * TRANSITIONS, [log_step]
     for transition in range(total):
-        tempered = TemperedTarget(target, (ladder_of(RUNGS)[transition // TRANSITIONS + 1],))
+        tempered = TemperedTarget(target, (ladder[transition // TRANSITIONS + 1],))
         given = tempered, evaluate(target, position), log_step.exp(), randomness, CALIBRATION_STREAMS
         moved, info = transition_at(*given, transition)
         acceptance = info.acceptance.mean(1).cpu()

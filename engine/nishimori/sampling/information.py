@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from torch import Tensor
-
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
 from nishimori.chains.progress import Progress, reporter
 from nishimori.measurement.evidence import EvidenceBounds
@@ -12,7 +10,7 @@ from nishimori.measurement.kernel_reference import KernelReference
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
-from nishimori.samplers.annealed_importance import LogWeights, both_ends, log_weights
+from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import require_whole
 
 METHODS = ("annealed",)
@@ -34,7 +32,7 @@ def information(
     A `Problem` stands for its posterior in single precision. "annealed": annealed importance sampling from the prior
     bounds the evidence from below, from the teacher, an exact posterior draw, from above (see
     `samplers.annealed_importance` and `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures
-    and eight leapfrog steps a rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees
+    and five integrator steps a rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees
     the teacher. With `control`, the estimate is made a second time against the infinitely wide network on the same
     inputs, with a smaller error bar (see `measurement.information` and `measurement.kernel_reference`). What an
     instance gives depends on (seed, point, its identity) and the counts alone.
@@ -47,20 +45,20 @@ def information(
     problem, report = posterior.problem, progress or reporter("information")
     teacher = problem.known_teacher()
     reference = KernelReference(problem, seed, point).information if control else None
-    step_size = pilot_step_sizes(posterior, rungs, seed, point, partial(report, "pilot"))
-    weights = _weights(posterior, step_size, chains, seed, point, report)
+    weights = _weights(posterior, rungs, chains, seed, point, report)
     noise = problem.channel.noise_variance
     evidence = EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), problem.samples, noise)
     likelihood = gaussian_channel_log_likelihood(problem.labels.numpy(), teacher.latent.numpy(), noise)
     return Information.of(evidence, likelihood, problem.samples, weights.acceptance, reference)
 
 
-def _weights(
-    posterior: Posterior, step_size: Tensor, chains: int, seed: int, point: str, report: Progress
-) -> LogWeights:
+def _weights(posterior: Posterior, rungs: int, chains: int, seed: int, point: str, report: Progress) -> LogWeights:
+    stiffness = stiffness_of(posterior.problem.channel.noise_variance)
+    step_size = pilot_step_sizes(posterior, rungs, stiffness, seed, point, partial(report, "pilot"))
     randomness = Randomness.of(seed, point, posterior.instances, range(2 * chains))
     start = both_ends(posterior, randomness)
-    return log_weights(posterior, start, step_size, randomness, partial(report, "annealing"))
+    ladder = ladder_of(rungs, stiffness)
+    return log_weights(posterior, start, ladder, step_size, randomness, partial(report, "annealing"))
 
 
 def _posterior_of(target: Posterior | Problem) -> Posterior:
