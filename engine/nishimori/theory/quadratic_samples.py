@@ -17,6 +17,7 @@ every alpha. The informed branch exists from `spinodal_threshold` on and has the
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +157,7 @@ class QuadraticSamples:
         ratios = [branch.sample_ratio if branch.mmse < _INFORMED else math.inf for branch in branches]
         lowest = int(np.argmin(ratios))
         bounds = (_STRENGTHS[lowest - 1], _STRENGTHS[lowest + 1])
-        found = optimize.minimize_scalar(
+        found: Any = optimize.minimize_scalar(
             lambda strength: self._at(strength).sample_ratio, bounds=bounds, method="bounded", options={"xatol": 1e-9}
         )
         return float(found.x)
