@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_evidence_is_the_value_of_the_replica_symmetric_potential(point):
         label_entropy = 0.5 * math.log(2 * math.pi * math.e * variance)
         return -(0.5 * (overlap + math.log1p(-overlap)) - sample_ratio * label_entropy)
 
-    best = optimize.minimize_scalar(
+    best: Any = optimize.minimize_scalar(
         negative_potential, bounds=(0, 1 - 1e-9), method="bounded", options={"xatol": 1e-10}
     )
     assert predicted.log_evidence == pytest.approx(-best.fun / sample_ratio, abs=1e-12)
