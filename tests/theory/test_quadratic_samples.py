@@ -59,6 +59,17 @@ def test_the_potential_is_stationary_on_the_informed_branch():
         assert slope == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("noise", [0.01, 10.0, 100.0])
+def test_the_spinodal_is_where_a_curve_of_solutions_turns(noise):
+    """One layer: alpha = q (Delta + 1 - g) / ((1 - q) g') over a grid of q, whatever the noise."""
+    model = QuadraticSamples.of(PHI, 1, noise)
+    curve = []
+    for overlap in np.linspace(0.4, 0.99, 4000):
+        value, (slope,) = model.kernel(np.array([overlap]))
+        curve.append(overlap * (noise + 1 - value) / ((1 - overlap) * slope))
+    assert model.spinodal_threshold().sample_ratio == pytest.approx(min(curve), rel=1e-6)
+
+
 def test_gradient_of_the_kernel():
     model, overlaps = QuadraticSamples.of(PHI, 3, 0.1), np.array([0.9, 0.8, 0.7])
     for layer, slope in enumerate(model.kernel(overlaps)[1]):

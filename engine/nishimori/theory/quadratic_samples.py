@@ -149,17 +149,18 @@ class QuadraticSamples:
         return Branch(float(sample_ratio), tuple(float(overlap) for overlap in overlaps), mmse, potential)
 
     def _spinodal(self) -> float:
-        """The strength at which alpha is smallest along the informed branch.
-
-        Where that branch ends, alpha jumps up to strength * (Delta + 1): the search cannot leave it.
-        """
+        """The strength at which alpha is smallest along the informed branch."""
         branches = [self._at(strength) for strength in _STRENGTHS]
         ratios = [branch.sample_ratio if branch.mmse < _INFORMED else math.inf for branch in branches]
         lowest = int(np.argmin(ratios))
         bounds = (_STRENGTHS[lowest - 1], _STRENGTHS[lowest + 1])
-        found: Any = optimize.minimize_scalar(
-            lambda strength: self._at(strength).sample_ratio, bounds=bounds, method="bounded", options={"xatol": 1e-9}
-        )
+
+        def ratio(strength: float) -> float:
+            branch = self._at(strength)
+            # Below the end of the branch a slope leads the search back to it.
+            return branch.sample_ratio if branch.mmse < _INFORMED else ratios[lowest] * (10 - strength / bounds[1])
+
+        found: Any = optimize.minimize_scalar(ratio, bounds=bounds, method="bounded", options={"xatol": 1e-9})
         return float(found.x)
 
 
