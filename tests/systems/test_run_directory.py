@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,15 @@ def test_killed_and_run_again_equals_the_uninterrupted_run(
     experiment, reference = finished
     out = tmp_path / "out"
     command = [sys.executable, "-m", "nishimori.cli", "run", str(experiment), "--out", str(out)]
-    victim = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    victim = subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Where these tests run in a shell's background, the Ctrl-C that they send would be ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(out.glob("points/*/summary.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
