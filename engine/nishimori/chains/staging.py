@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 
 class _Sent(NamedTuple):
-    """Values of one shape and format, [entries, ...], whole once `arrived`."""
+    """Values of one shape and format, [entries, ...], whole once their copy has arrived."""
 
     places: Sequence[Place]
     host: Tensor

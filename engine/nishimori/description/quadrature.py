@@ -1,7 +1,8 @@
 """Integrals by Gauss-Legendre panels: averages over a standard normal, and rules split where a function has a kink."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,17 @@ def normal_rule(spacing: float) -> tuple[Array, Array]:
     points = 9.0 * np.arange(-number, number + 1) / number
     weights = gaussian_density(points)
     return points, weights / weights.sum()
+
+
+def hermite_products(points: Array, factor: Array) -> Iterator[Array]:
+    """factor * He_j(points) / sqrt(j!), in the shape of `points`, for j = 0, 1, ...: normalised under N(0, 1).
+
+    By He_{j+1} = z He_j - j He_{j-1}; with `factor` the weights of a rule, or their roots, no value overflows.
+    """
+    below, this = np.zeros_like(factor), factor
+    for order in count():
+        yield this
+        below, this = this, (points * this - math.sqrt(order) * below) / math.sqrt(order + 1)
 
 
 def gaussian_average(integrand: Elementwise) -> float:

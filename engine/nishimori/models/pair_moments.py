@@ -13,7 +13,8 @@ Where |rho| = 1 up to rounding, as for an input with itself, the average over on
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.description import ACTIVATIONS, Activation
+from nishimori.description.quadrature import hermite_products
 
 PairMoment = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From k, a and b, which broadcast against one another, float64."""
@@ -101,7 +103,8 @@ def _series(activation: Activation, correlation: Tensor, of_left: Tensor, of_rig
     density = torch.from_numpy(_density())
     rest_left, rest_right = of_left.square() @ density, of_right.square() @ density
     total, power = torch.zeros_like(correlation), torch.ones_like(correlation)
-    for weights in _weighted_polynomials():
+    for weighted in islice(hermite_products(_points(), _density()), MOST_TERMS):
+        weights = torch.from_numpy(weighted)
         rows, columns = of_left @ weights, of_right @ weights
         total += power * rows.unsqueeze(-1) * columns
         rest_left, rest_right = rest_left - rows.square(), rest_right - columns.square()
@@ -136,11 +139,3 @@ def _points() -> NDArray[np.float64]:
 
 def _density() -> NDArray[np.float64]:
     return SPACING / math.sqrt(2 * math.pi) * np.exp(-(_points() ** 2) / 2)
-
-
-def _weighted_polynomials() -> Iterator[Tensor]:
-    """He_j(z) / sqrt(j!) times the weights of the points, for j = 0, 1, ...; He_{j+1} = z He_j - j He_{j-1}."""
-    points, below, this = _points(), np.zeros_like(_points()), _density()
-    for order in range(MOST_TERMS):
-        yield torch.from_numpy(this)
-        below, this = this, (points * this - math.sqrt(order) * below) / math.sqrt(order + 1)

@@ -15,8 +15,9 @@ def general_prediction(
 ) -> tuple[Prediction, FixedPoint]:
     """What every channel shares; the fixed point comes with it.
 
-    `statistics` and `finer` are the statistics of the labels by two quadratures, `label_second_moment` is E Y^2 and
-    `channel_negative_entropy` E log P_out(Y | S). With eps = gamma + eta^2 m the bayes_error,
+    `statistics` and `finer` are the statistics of the labels by two quadratures, one and the same where it is adaptive,
+    `label_second_moment` is E Y^2 and `channel_negative_entropy` E log P_out(Y | S). With eps = gamma + eta^2 m the
+    bayes_error,
 
         train_mmse = eps - eps^2 fisher
         E log Z / n = f / alpha,   I(theta*; D)/n = E log P_out(Y | S) - f / alpha

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import special
 
 from nishimori.description import OutputChannel
-from nishimori.description.quadrature import normal_rule, panel_rule
+from nishimori.description.quadrature import gaussian_density, normal_rule, panel_rule
 from nishimori.theory.coefficients import Coefficients
 from nishimori.theory.fixed_point import LabelStatistics
 from nishimori.theory.general import general_prediction
@@ -29,7 +29,7 @@ def output_prediction(coefficients: Coefficients, channel: OutputChannel, sample
 
     deviation = math.sqrt(signal + gamma)
     points, weights = panel_rule((-_REACH * deviation, _REACH * deviation), 0.5 * deviation, channel.function.kinks)
-    weights = weights * _normal_density(points, deviation)
+    weights = weights * gaussian_density(points / deviation) / deviation
     second_moment = float(weights @ channel.function.function(points) ** 2) + channel.noise_variance
     prediction, _ = general_prediction(
         coefficients,
@@ -70,9 +70,11 @@ def label_statistics(
     latent, latent_weights = panel_rule((-reach, reach), width, channel.function.kinks)
     normals, normal_weights = normal_rule(means_spacing)
     labels = np.arange(low, high + spacing, spacing)
-    likelihood = _normal_density(labels[:, None] - channel.function.function(latent), noise)  # [labels, latent]
+    likelihood = (
+        gaussian_density((labels[:, None] - channel.function.function(latent)) / noise) / noise
+    )  # [labels, latent]
     offsets = latent[:, None] - mean_scale * normals  # [latent, normals]
-    law = latent_weights[:, None] * _normal_density(offsets, deviation)
+    law = latent_weights[:, None] * gaussian_density(offsets / deviation) / deviation
     density = likelihood @ law  # [labels, normals]
     slope = likelihood @ (law * offsets / deviation**2)
     ratio = np.divide(slope**2, density, out=np.zeros_like(density), where=density > 1e-280)
@@ -82,7 +84,3 @@ def label_statistics(
         fisher=float(ratio.sum(0) @ weights),
         explained=float((spacing * (labels @ density)) ** 2 @ normal_weights),
     )
-
-
-def _normal_density(x: np.ndarray, deviation: float) -> np.ndarray:
-    return np.exp(-0.5 * (x / deviation) ** 2) / (math.sqrt(2 * math.pi) * deviation)

@@ -29,7 +29,8 @@ class Prediction:
     gibbs_classification_error: the same for a label drawn by one posterior sample, its own noise included.
     bias_variance: variance over teachers of an output that is common to all inputs; it is learnt from o(n) samples and
         counted as known in everything above (activations that are not odd).
-    residual: what the equation of the overlap is violated by under a quadrature twice as fine.
+    residual: what the equation of the overlap is violated by, under a quadrature twice as fine where it is not
+        adaptive.
     """
 
     sigma: tuple[float, ...]

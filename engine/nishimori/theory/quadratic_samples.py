@@ -17,6 +17,7 @@ every alpha. The informed branch exists from `spinodal_threshold` on and has the
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from nishimori.description import Activation
-from nishimori.description.quadrature import normal_rule
+from nishimori.description.quadrature import hermite_products, normal_rule
 from nishimori.theory.roots import root
 
 Array = NDArray[np.float64]
@@ -180,12 +181,6 @@ def without_linear_part(activation: Activation) -> Activation:
 def hermite_squares(activation: Activation) -> Array:
     """mu_j^2 / j! [orders], the squared coefficients of phi in normalised Hermite polynomials of a standard normal."""
     points, weights = normal_rule(1 / 64)
-    root = np.sqrt(weights)
-    values = root * activation.function(points)
-    previous, current = np.zeros_like(points), root
-    squares = np.empty(_ORDERS)
-    for order in range(_ORDERS):
-        squares[order] = (values @ current) ** 2
-        following = (points * current - math.sqrt(order) * previous) / math.sqrt(order + 1)
-        previous, current = current, following
-    return squares
+    roots = np.sqrt(weights)
+    values = roots * activation.function(points)
+    return np.array([(values @ each) ** 2 for each in islice(hermite_products(points, roots), _ORDERS)])
