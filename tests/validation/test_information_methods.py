@@ -5,6 +5,7 @@ against one another and below the infinitely wide network, as is exact at depth 
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from nishimori.measurement.information import Bracket, Information
 from nishimori.models.problem import Problem
 
 INSTANCES, SAMPLES, MORE_INSTANCES = 48, 60, 300
-SETTINGS: dict[str, dict[str, int]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "ais": {"rungs": 1200, "chains": 4},
     "collapsed": {"rungs": 300, "chains": 1},
     "immse": {"warmup": 200, "draws": 400},

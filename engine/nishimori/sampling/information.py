@@ -51,10 +51,11 @@ def information(
     "chain_rule" (nodes=5, chains=1, warmup=100, draws=200): what each sample adds to those before, from predictive
     densities of fresh labels of the test inputs, for any channel (see `sampling.chain_rule`).
 
-    The last two start at the teacher, read `draws` transitions after `warmup`, and have no bounds: `lower` and `upper`
-    are the same. With `control`, where the channel is Gaussian, the estimate is made a second time against the
-    infinitely wide network on the same inputs, with a smaller error bar (see `measurement.information` and
-    `measurement.kernel_reference`). What an instance gives depends on (seed, point, its identity) and the counts alone.
+    The last two start at the teacher, read `draws` transitions of `chains` chains an instance after `warmup`, and have
+    no bounds: `lower` and `upper` are the same. With `control`, where the channel is Gaussian, the estimate is made a
+    second time against the infinitely wide network on the same inputs, with a smaller error bar (see
+    `measurement.information` and `measurement.kernel_reference`). What an instance gives depends on (seed, point, its
+    identity) and the counts alone; by the last two, on the trajectory length chosen for all instances too.
 
     Raises ValueError where there is no teacher, for another target or method, for settings that the method does not
     take or that are too small, for a readout or a channel that it cannot do, or with `control` for an activation of
