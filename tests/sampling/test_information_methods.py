@@ -15,7 +15,7 @@ from nishimori.models.problem import Problem
 
 DIM, SAMPLES, NOISE, INSTANCES = 5, 8, 0.5, 160
 SETTINGS: dict[str, dict[str, Any]] = {
-    "ais": {"rungs": 60, "chains": 2},
+    "ais": {"rungs": 150, "chains": 4},
     "collapsed": {"rungs": 20, "chains": 4},
     "immse": {"nodes": 5, "warmup": 30, "draws": 120},
     "chain_rule": {"nodes": 4, "warmup": 30, "draws": 120},
