@@ -10,6 +10,7 @@ from experiments import changed, write
 from nishimori.description.config import sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import expand, known_kinds, load_experiment, network_sizes, sample_count
+from nishimori.description.information import INFORMATION_METHODS, information_defaults
 
 
 def test_no_sweep_is_one_point() -> None:
@@ -133,6 +134,17 @@ def test_an_experiment_from_before_the_other_samplers_keeps_its_identity() -> No
     assert point.identity == expected
     (other,) = expand(changed(sampler__target="collapsed")).points
     assert other.identity != expected
+
+
+def test_every_method_of_information_says_its_defaults_and_is_part_of_the_identity() -> None:
+    identities = {expand(changed()).points[0].identity}
+    for method in INFORMATION_METHODS:
+        (point,) = expand(changed(information__method=method)).points
+        section = to_plain(point.config)["information"]
+        said = {key: value for key, value in section.items() if value is not None}
+        assert said == {"method": method, **information_defaults(method)}
+        identities.add(point.identity)
+    assert len(identities) == 1 + len(INFORMATION_METHODS)
 
 
 def test_every_kind_of_sampler_says_its_defaults() -> None:

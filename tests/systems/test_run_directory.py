@@ -125,6 +125,13 @@ def test_an_unknown_observable_is_refused(finished: tuple[Path, Path]) -> None:
     assert "bayes_eror" in done.stderr and "bayes_error" in done.stderr
 
 
+def test_information_that_was_not_measured_is_refused_with_how_to(finished: tuple[Path, Path]) -> None:
+    _, out = finished
+    done = nishimori("overlay", str(out), "--observable", "mutual_information")
+    assert done.returncode == 2
+    assert "set information.method" in done.stderr
+
+
 def test_another_experiment_is_refused_and_nothing_changes(finished: tuple[Path, Path], tmp_path: Path) -> None:
     _, out = finished
     before = sorted(str(path) for path in out.rglob("*"))

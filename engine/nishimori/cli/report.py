@@ -12,6 +12,7 @@ from nishimori.comparison.tables import agreement_line, comparison_table, descri
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
 
+MEASURED_APART = ("mutual_information", "mutual_information_per_dim", "log_evidence")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -30,14 +31,15 @@ def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """Table, agreement with theory, and every failure of a verdict."""
+    """Table, agreement with theory (of the mutual information too, where it was measured), and every failure of a
+    verdict."""
     ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [
         comparison_table(ordered, observable),
         "",
-        agreement_line(agreement(residuals(ordered, observable)), observable),
+        *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
@@ -45,6 +47,12 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         *_absent(ordered),
     ]
     return "\n".join(lines)
+
+
+def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
+    """`observable`, and the mutual information where it was measured."""
+    measured = any("mutual_information" in summary["estimates"] for summary in summaries)
+    return [observable, *(["mutual_information"] if measured and observable != "mutual_information" else [])]
 
 
 def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -75,6 +83,8 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     summaries = load_summaries(directories)
     if not any(observable in summary["estimates"] for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary["estimates"]}))
+        if observable in MEASURED_APART:
+            raise BadInput(f"no point has an estimate of {observable!r}; set information.method in the experiment file")
         raise BadInput(f"no point has an estimate of {observable!r}; use one of {known}")
     kinds = sorted({summary["system"] for summary in summaries})
     if len(kinds) > 1:

@@ -15,6 +15,7 @@ import msgspec
 
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
+from nishimori.description.information import with_information_defaults
 
 IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
@@ -116,6 +117,8 @@ def identity(config: Config) -> str:
         for key, unsaid in keys.items():
             if plain[section][key] in unsaid:
                 plain[section].pop(key)
+    if config.information.method is None:
+        plain.pop("information")
     return digest(plain)[:IDENTITY_DIGITS]
 
 
@@ -137,7 +140,7 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = _with_sampler_defaults(_validate(document))
+    config = with_information_defaults(_with_sampler_defaults(_validate(document)))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
@@ -229,6 +232,9 @@ def _require_sense(config: Config) -> None:
     if sampler.target == "collapsed" and (fixed or linear):
         what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
         raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
+    if config.information.method == "collapsed" and (fixed or linear):
+        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
+        raise BadInput(f'information.method = "collapsed" does not go with {what}; use "ais"')
     if sampler.target == "plain" and sampler.readouts != 1:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 

@@ -61,7 +61,11 @@ class EvidenceBounds:
     @classmethod
     def of(cls, forward: Values, reverse: Values, samples: int, noise_variance: float) -> "EvidenceBounds":
         """From log w and log r [instances, chains]; the Gaussian channel's constant is added here."""
-        constant = -samples / 2 * math.log(2 * math.pi * noise_variance)
+        return cls.normalised(forward, reverse, -samples / 2 * math.log(2 * math.pi * noise_variance))
+
+    @classmethod
+    def normalised(cls, forward: Values, reverse: Values, constant: float = 0.0) -> "EvidenceBounds":
+        """From log w and log r [instances, chains] of a Phi that is -log likelihood + `constant`."""
         w, r = WeightMean.of(forward), WeightMean.of(reverse)
         bounds = w.log + constant, -r.log + constant
         return cls(*bounds, w.variance, r.variance, w.effective_samples, r.effective_samples)

@@ -16,10 +16,13 @@ from nishimori.description.build import network_of
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
+from nishimori.systems.point_information import estimates_of, measured_information, summary_of
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.writers import PointWriter
+    from nishimori.measurement.error_bars import Estimate
+    from nishimori.measurement.information import Information
     from nishimori.models.problem import Problem
     from nishimori.samplers.base import Sampler, State
     from nishimori.sampling import Run
@@ -81,8 +84,9 @@ class MatchedTeacher:
         run = _sample(config, writer)
         segment, state = _arrays(run)
         writer.publish_segment(0, segment, state)
+        information = measured_information(config, run.target, writer)
         summary = {
-            **self._summary(config, run),
+            **self._summary(config, run, information),
             "digest": digest({**{group: segment[group] for group in DIGESTED}, **state}),
             "device": str(run.target.device),
             "seconds": round(time.monotonic() - started, 3),
@@ -90,11 +94,9 @@ class MatchedTeacher:
         writer.publish_summary(summary)
         return summary
 
-    def _summary(self, config: Config, run: "Run") -> dict[str, Any]:
-        estimates = {
-            name: {"value": estimate.value, "standard_error": estimate.standard_error}
-            for name, estimate in run.estimates.items()
-        }
+    def _summary(self, config: Config, run: "Run", information: "Information | None") -> dict[str, Any]:
+        estimates = _plain({**run.estimates, **estimates_of(information, config)})
+        failures = [*run.verdict.failures, *(information.alarms if information else ())]
         instances = len(run.target.instances)
         predicted, refusal = self._theory(config)
         return {
@@ -108,8 +110,9 @@ class MatchedTeacher:
             **({"theory_refusal": refusal} if refusal else {}),
             "z_scores": z_scores(estimates, predicted or {}, instances),
             "checks": {check.name: asdict(check) for check in run.checks},
-            "verdict": {"passed": run.verdict.passed, "failures": list(run.verdict.failures)},
+            "verdict": {"passed": run.verdict.passed and not failures, "failures": failures},
             "diagnostics": {name: value for name, value in run.diagnostics().items() if name != "verdict"},
+            **({"information": summary_of(information)} if information else {}),
             "calibration": {
                 "num_steps": run.calibration.num_steps,
                 "path_length": run.calibration.path_length,
@@ -157,6 +160,13 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         checks_in_experiment=writer.points_in_experiment * checks,
         progress=writer.progress,
     )
+
+
+def _plain(estimates: "Mapping[str, Estimate]") -> dict[str, dict[str, float]]:
+    return {
+        name: {"value": estimate.value, "standard_error": estimate.standard_error}
+        for name, estimate in estimates.items()
+    }
 
 
 def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "CalibrationRecord":
