@@ -1,5 +1,6 @@
 """From draws to estimates, diagnostics, exact checks and a verdict."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,13 +9,22 @@ from numpy.typing import NDArray
 
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan
-from nishimori.measurement.convergence import Convergence, convergence, decay_time, stuck_chains
+from nishimori.measurement.convergence import (
+    ChainTooShort,
+    Convergence,
+    Superchains,
+    convergence,
+    decay_time,
+    stuck_chains,
+)
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
-from nishimori.measurement.identities import Check, exact_checks, virial_check
+from nishimori.measurement.identities import Check, Evidence, exact_checks, virial_check
+from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.measurement.observers import Observer
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Behaviour, Verdict, judge
+from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.density import DensityTarget
 
 Values = NDArray[np.float64]
@@ -47,13 +57,15 @@ def analyse(
     plan: ChainPlan,
     observer: Observer,
     predictions: PredictionMeans,
+    intervals: PredictiveIntervals | None = None,
     alarms: Sequence[str] = (),
     checks_in_experiment: int | None = None,
 ) -> Analysis:
     """Everything the summary says; `checks_in_experiment` defaults to the checks of this run alone."""
     if isinstance(observer.observe, MatchedTeacherObservables):
-        return _matched(record, plan, observer, observer.observe, predictions, alarms, checks_in_experiment)
-    return _without_teacher(record, observer, alarms)
+        observables = observer.observe
+        return _matched(record, plan, observer, observables, predictions, intervals, alarms, checks_in_experiment)
+    return _without_teacher(record, plan, observer, alarms)
 
 
 def _matched(
@@ -62,6 +74,7 @@ def _matched(
     observer: Observer,
     observables: MatchedTeacherObservables,
     predictions: PredictionMeans,
+    intervals: PredictiveIntervals | None,
     alarms: Sequence[str],
     checks_in_experiment: int | None,
 ) -> Analysis:
@@ -72,7 +85,7 @@ def _matched(
     ratios = [name for name in RATIOS if name in draws]
     norms = observables.squared_norm.cpu().numpy()
     judged = [*means, *ratios, *(name for name in ("bayes_error",) if name in draws)]
-    convergences = {name: convergence(draws[name]) for name in judged}
+    convergences = {name: measured(draws[name], plan) for name in judged}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*means, *ratios)}
     estimates = _scalar_estimates(per_instance, convergences, norms)
     pairs = plan.independent_pairs()
@@ -80,15 +93,58 @@ def _matched(
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
         per_instance["bayes_error"] = value.cpu().numpy()
         estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
-    checks = exact_checks(record.draws, plan, noise_variance)
+    checks = exact_checks(_evidence(record, plan, observer, observables, intervals))
     behaviour = _behaviour(record, _decay_time(record, plan), alarms)
-    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
+    exact = sum(check.exact for check in checks)
+    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
     if pairs:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
     return Analysis(estimates, convergences, per_instance, norms, checks, behaviour, verdict)
 
 
-def _without_teacher(record: Record, observer: Observer, alarms: Sequence[str]) -> Analysis:
+def measured(draws: Values, plan: ChainPlan) -> Convergence:
+    """Diagnostics of `draws` [instances, chains or pairs, draws]; NaN, which the verdict refuses, where chains are too
+    short for them."""
+    superchains = superchains_of(plan) if draws.shape[1] == len(plan.chains) else ()
+    try:
+        return convergence(draws, superchains)
+    except ChainTooShort as refusal:
+        assert isinstance(refusal.value, Convergence)
+        return refusal.value
+
+
+def superchains_of(plan: ChainPlan) -> Superchains:
+    """The chains of the two starts; where all start at the prior, two halves of them, as far as they are four or
+    more."""
+    teacher, prior = plan.where("teacher"), plan.where("prior")
+    if teacher or len(prior) < 4:
+        size = min(len(teacher), len(prior))
+        return (teacher[:size], prior[:size]) if size > 1 else ()
+    half = len(prior) // 2
+    return prior[:half], prior[half : 2 * half]
+
+
+def _evidence(
+    record: Record,
+    plan: ChainPlan,
+    observer: Observer,
+    observables: MatchedTeacherObservables,
+    intervals: PredictiveIntervals | None,
+) -> Evidence:
+    averaged = isinstance(observer.target, CollapsedPosterior) and observer.target.readouts > 1
+    return Evidence(
+        record.draws,
+        plan,
+        observables.posterior.problem.channel.noise_variance,
+        record.warmup,
+        observables.at_teacher(),
+        intervals.coverage(observables.test_latent) if intervals else None,
+        intervals.nominal if intervals else math.nan,
+        ranked=not averaged,
+    )
+
+
+def _without_teacher(record: Record, plan: ChainPlan, observer: Observer, alarms: Sequence[str]) -> Analysis:
     """Estimates over the posterior of the instances given; the only exact check is the virial.
 
     The kept position of a density is judged component by component; parameters of a network, which mean little one by
@@ -98,7 +154,7 @@ def _without_teacher(record: Record, observer: Observer, alarms: Sequence[str]) 
     vectors = ("position", *own) if isinstance(observer.target, DensityTarget) else own
     draws = {**record.draws, **_components(record.draws, vectors)}
     names = [name for name, values in draws.items() if values.ndim == 3 and name not in UNJUDGED]
-    convergences = {name: convergence(draws[name]) for name in names}
+    convergences = {name: measured(draws[name], plan) for name in names}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in names}
     estimates = {name: posterior_mean(per_instance[name], convergences[name].monte_carlo_variance) for name in names}
     checks = [virial_check(draws["virial"])] if "virial" in draws else []

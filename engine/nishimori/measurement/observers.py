@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
 from nishimori.measurement.own_observables import (
     POSITION,
@@ -39,6 +40,14 @@ def is_single(target: Target) -> bool:
 def has_teacher(target: Target) -> bool:
     """Whether labels came from a teacher of the student's kind through the channel that the target assumes."""
     return isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None
+
+
+def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
+    """Predictive intervals of a matched student, none for other targets."""
+    if not has_teacher(target):
+        return None
+    assert isinstance(target, Posterior | CollapsedPosterior)
+    return PredictiveIntervals(draws, chains, target.problem.channel.noise_variance)
 
 
 def complete(target: Target, position: Position, randomness: Randomness, step: int, stream: Stream) -> Position:
@@ -119,7 +128,7 @@ def _rao_blackwell(
     if isinstance(observe, MatchedTeacherObservables):
         error = (mean.double() - observe.test_latent).square() + variance.double()
         values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
-    return Observation(values, mean.double())
+    return Observation(values, mean.double(), variance.double())
 
 
 def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False) -> Callable[[State], Tensor] | None:

@@ -14,7 +14,7 @@ from nishimori.chains.progress import Progress, reporter
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
-from nishimori.measurement.observers import has_teacher, mixing_of, observer_of
+from nishimori.measurement.observers import has_teacher, intervals_of, mixing_of, observer_of
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
@@ -145,6 +145,7 @@ def _sampled(
     kernel = _kernel(target, sampler, chosen, randomness, warmup)
     observer = observer_of(target, plan.disjoint_pairs(), observables, keep_position, randomness)
     record, predictions = Record(schedule), PredictionMeans(schedule.draws)
+    intervals = intervals_of(target, len(plan.chains), schedule.draws)
     state = kernel.init(position)
     require_finite_start(state, target.instances)
     record.keep_start(observer(state, 0, is_draw=False).values)
@@ -155,9 +156,11 @@ def _sampled(
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
             predictions.update(transition.draw, observation.test_predictions)
+            if intervals:
+                intervals.update(transition.draw, observation.test_predictions, observation.test_variance, randomness)
         report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
-    analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
-    return Run(target, plan, chosen, record, predictions, state, analysis)
+    analysis = analyse(record, plan, observer, predictions, intervals, chosen.alarms, checks_in_experiment)
+    return Run(target, plan, chosen, record, predictions, intervals, state, analysis)
 
 
 def _calibrated(

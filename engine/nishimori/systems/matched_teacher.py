@@ -108,7 +108,11 @@ class MatchedTeacher:
             **({"theory_refusal": refusal} if refusal else {}),
             "z_scores": z_scores(estimates, predicted or {}, instances),
             "checks": {check.name: asdict(check) for check in run.checks},
-            "verdict": {"passed": run.verdict.passed, "failures": list(run.verdict.failures)},
+            "verdict": {
+                "passed": run.verdict.passed,
+                "failures": list(run.verdict.failures),
+                "criteria": [asdict(criterion) for criterion in run.verdict.criteria],
+            },
             "diagnostics": {name: value for name, value in run.diagnostics().items() if name != "verdict"},
             "calibration": {
                 "num_steps": run.calibration.num_steps,
@@ -141,7 +145,7 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
             record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(plan, problem.network)
+    checks = number_of_checks(plan, problem.network, ranked=(section.readouts or 1) == 1)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
@@ -202,6 +206,7 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "warmup": run.record.warmup,
         "statistics": run.record.statistics,
         "moments": run.predictions.to_host(),
+        **({"intervals": run.intervals.to_host()} if run.intervals else {}),
         "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
     state = _of_state(run.state)
