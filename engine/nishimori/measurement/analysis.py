@@ -93,7 +93,7 @@ def _matched(
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
         per_instance["bayes_error"] = value.cpu().numpy()
         estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
-    checks = exact_checks(_evidence(record, plan, observer, observables, intervals))
+    checks = exact_checks(evidence_of(record, plan, observer, observables, intervals))
     behaviour = _behaviour(record, _decay_time(record, plan), alarms)
     exact = sum(check.exact for check in checks)
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
@@ -124,13 +124,14 @@ def superchains_of(plan: ChainPlan) -> Superchains:
     return prior[:half], prior[half : 2 * half]
 
 
-def _evidence(
+def evidence_of(
     record: Record,
     plan: ChainPlan,
     observer: Observer,
     observables: MatchedTeacherObservables,
     intervals: PredictiveIntervals | None,
 ) -> Evidence:
+    """What the exact checks of a matched student look at."""
     averaged = isinstance(observer.target, CollapsedPosterior) and observer.target.readouts > 1
     return Evidence(
         record.draws,

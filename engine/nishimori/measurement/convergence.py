@@ -88,7 +88,9 @@ def nested_r_hat(draws: Values, superchains: Superchains) -> Values:
     """
     sizes = {len(places) for places in superchains}
     if len(superchains) < 2 or len(sizes) != 1 or min(sizes) * draws.shape[-1] < 2:
-        raise ValueError("nested R-hat compares two or more superchains of equal size, of two draws at least; make them")
+        raise ValueError(
+            "nested R-hat compares two or more superchains of equal size, of two draws at least; make them"
+        )
     grouped = np.stack([draws[:, list(places)] for places in superchains], axis=1)
     chain_means = grouped.mean(axis=3)
     between_chains = chain_means.var(axis=2, ddof=1) if grouped.shape[2] > 1 else 0.0

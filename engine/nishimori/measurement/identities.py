@@ -117,9 +117,7 @@ def _two_point(means: Mapping[str, Values]) -> Iterator[Check]:
     """N2 of every observable of a replica with the teacher that has a twin between two replicas."""
     for name in sorted(name for name in means if REPLICA + name in means):
         statement = f"{name} with the teacher equals that between two replicas (N2)"
-        yield check(
-            PAIRED_CHECKS.get(name, f"teacher_replica_{name}"), statement, means[name] - means[REPLICA + name]
-        )
+        yield check(PAIRED_CHECKS.get(name, f"teacher_replica_{name}"), statement, means[name] - means[REPLICA + name])
 
 
 def _starts(evidence: Evidence) -> Iterator[Check]:

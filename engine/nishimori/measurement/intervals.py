@@ -2,8 +2,8 @@
 
 If a fresh label and S replicated ones are drawn independently from the same predictive law, the fresh one lies between
 the least and the largest of the others with probability (S - 1) / (S + 1), at every size and for every law: 95 % for
-S = 39 (distribution-free prediction intervals; Wilks 1941). The fresh label's noise is averaged out, so that coverage is
-a smooth function of the teacher's output.
+S = 39 (distribution-free prediction intervals; Wilks 1941). The fresh label's noise is averaged out, so that coverage
+is a smooth function of the teacher's output.
 """
 
 import math
@@ -51,7 +51,9 @@ class PredictiveIntervals:
         noise = Layout(instances, count, ((samples,),)).empty(torch.float64, mean.device)
         randomness.fill_normals(noise, Stream.PREDICTIVE, draw)
         spread = self.noise_variance if variance is None else self.noise_variance + variance.double()
-        labels = (mean.double() + noise.blocks[0] * torch.as_tensor(spread, dtype=torch.float64, device=mean.device).sqrt())[:, chains]
+        labels = (
+            mean.double() + noise.blocks[0] * torch.as_tensor(spread, dtype=torch.float64, device=mean.device).sqrt()
+        )[:, chains]
         least, largest = labels.amin(1), labels.amax(1)
         self.least = least if self.least is None else torch.minimum(self.least, least)
         self.largest = largest if self.largest is None else torch.maximum(self.largest, largest)

@@ -112,9 +112,10 @@ def _converged(name: str, result: Convergence) -> Iterator[Criterion]:
         ("split_r_hat", "split R-hat", result.split_r_hat),
         ("nested_r_hat", "nested R-hat between starts", result.nested_r_hat),
     ):
-        if criterion == "nested_r_hat" and math.isnan(r_hat) and not math.isnan(result.r_hat):
-            continue
-        failure = UNKNOWN if math.isnan(r_hat) else f"{name}: {words} {r_hat:.3f} above {most}; take more draws"
+        if criterion == "nested_r_hat" and math.isnan(r_hat):
+            continue  # there are no superchains; where chains do not move, the others say so
+        size = f"{r_hat:.3f}" if r_hat < 100 else "of a hundred or more"
+        failure = UNKNOWN if math.isnan(r_hat) else f"{name}: {words} {size} above {most}; take more draws"
         yield Criterion(criterion, name, r_hat, most, "" if r_hat <= most else failure)
     for criterion, words, size in (
         ("bulk_sample_size", "effective sample size", result.effective_sample_size),
@@ -135,7 +136,9 @@ def _behaved(behaviour: Behaviour) -> Iterator[Criterion]:
     )
     yield Criterion(
         *("divergent_fraction", "chains", divergent, most),
-        "" if divergent < most else f"{divergent:.2%} of transitions diverged (below 0.1 % wanted); lower the step size",
+        ""
+        if divergent < most
+        else f"{divergent:.2%} of transitions diverged (below 0.1 % wanted); lower the step size",
     )
     needed = thresholds.DECAY_TIMES_OF_WARMUP * behaviour.decay_time
     yield Criterion(
