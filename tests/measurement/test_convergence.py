@@ -138,8 +138,8 @@ def test_student_to_normal_keeps_tail_probabilities() -> None:
 
 
 def converged(**changes: float) -> dict[str, Convergence]:
-    values = {"size": 500.0, "tail": 400.0, "r_hat": 1.01, "split": 1.01, "nested": 1.01, "worst": 1.02, **changes}
-    return {"overlap": Convergence(*values.values(), np.zeros(4))}
+    good = Convergence(500.0, 400.0, 1.01, 1.01, 1.01, 1.02, np.zeros(4))
+    return {"overlap": replace(good, **changes)}  # type: ignore[arg-type]
 
 
 GOOD = {
@@ -168,11 +168,11 @@ def test_a_good_point_passes() -> None:
         ({"estimates": {"bayes_error": Estimate(0.1, math.nan, math.nan)}}, "at least two instances"),
         ({"estimates": {"bayes_error": Estimate(0.1, 0.01, math.nan)}}, "Monte Carlo variance"),
         ({"convergences": converged(r_hat=1.06)}, "overlap: R-hat 1.060"),
-        ({"convergences": converged(split=1.07)}, "split R-hat 1.070"),
-        ({"convergences": converged(nested=1.08)}, "nested R-hat between starts 1.080"),
-        ({"convergences": converged(size=99.0)}, "effective sample size 99"),
-        ({"convergences": converged(tail=98.0)}, "sample size of the tails 98"),
-        ({"convergences": converged(size=math.nan, tail=math.nan, r_hat=math.nan)}, "could not be computed"),
+        ({"convergences": converged(split_r_hat=1.07)}, "split R-hat 1.070"),
+        ({"convergences": converged(nested_r_hat=1.08)}, "nested R-hat between starts 1.080"),
+        ({"convergences": converged(effective_sample_size=99.0)}, "effective sample size 99"),
+        ({"convergences": converged(tail_sample_size=98.0)}, "sample size of the tails 98"),
+        ({"convergences": converged(effective_sample_size=math.nan, r_hat=math.nan)}, "could not be computed"),
         ({"behaviour": replace(GOOD["behaviour"], stuck=[(0, 1)])}, "stuck"),  # type: ignore[type-var]
         ({"behaviour": replace(GOOD["behaviour"], divergent_fraction=0.001)}, "diverged"),  # type: ignore[type-var]
         ({"behaviour": replace(GOOD["behaviour"], decay_time=4.1)}, "five decay times"),  # type: ignore[type-var]
@@ -186,7 +186,7 @@ def test_each_failure_is_named(changes: dict[str, object], words: str) -> None:
 
 
 def test_criteria_are_listed_whole_and_a_sentence_once() -> None:
-    unknown = {**converged(r_hat=math.nan, split=math.nan), "energy": converged(r_hat=math.nan)["overlap"]}
+    unknown = {**converged(r_hat=math.nan, split_r_hat=math.nan), "energy": converged(r_hat=math.nan)["overlap"]}
     outcome = judge(**{**GOOD, "convergences": unknown})  # type: ignore[arg-type]
     assert len(outcome.failures) == 1 and not outcome.passed
     names = [criterion.name for criterion in outcome.criteria]
@@ -195,7 +195,7 @@ def test_criteria_are_listed_whole_and_a_sentence_once() -> None:
 
 
 def test_superchains_without_two_starts_are_not_judged() -> None:
-    assert verdict(convergences=converged(nested=math.nan)) == ()
+    assert verdict(convergences=converged(nested_r_hat=math.nan)) == ()
 
 
 def test_an_asymptotic_check_is_told_and_not_judged() -> None:

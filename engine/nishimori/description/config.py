@@ -91,6 +91,13 @@ class RunSection(_Section, frozen=True, kw_only=True):
     keep: Literal["observables", "position"] = "observables"
 
 
+class ObservablesSection(_Section, frozen=True, kw_only=True):
+    """What is measured beyond what every run measures: `layer_overlaps` of "weights", "features" and "kernels" of every
+    layer, with the teacher and between replicas, hidden units matched."""
+
+    layer_overlaps: tuple[Literal["weights", "features", "kernels"], ...] = ()
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """One point: the experiment file without its sweep."""
 
@@ -100,6 +107,7 @@ class Config(_Section, frozen=True, kw_only=True):
     data: DataSection
     sampler: SamplerSection = SamplerSection()
     run: RunSection = RunSection()
+    observables: ObservablesSection = ObservablesSection()
 
 
 def to_plain(config: Config) -> dict[str, Any]:

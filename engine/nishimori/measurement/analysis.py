@@ -30,7 +30,6 @@ from nishimori.models.density import DensityTarget
 Values = NDArray[np.float64]
 
 MEANS = ("training_energy", "train_mmse", "gibbs_error", "function_overlap", "replica_function_overlap")
-RATIOS = ("overlap", "replica_overlap")
 UNJUDGED = ("virial", "position")
 MOST_COMPONENTS = 200
 """A vector with more components than this is kept, and neither averaged nor judged: see the warning of R-hats by the
@@ -82,12 +81,15 @@ def _matched(
     draws = {**record.draws, **_components(record.draws, observer.own.functions)}
     own = [name for name in draws if name.partition("[")[0] in observer.own.functions and draws[name].ndim == 3]
     means = [name for name in (*MEANS, "rao_blackwell_gibbs_error", *own) if name in draws]
-    ratios = [name for name in RATIOS if name in draws]
-    norms = observables.squared_norm.cpu().numpy()
+    norms = _norms(observer, observables)
+    ratios = [name for name in norms if name in draws]
     judged = [*means, *ratios, *(name for name in ("bayes_error",) if name in draws)]
     convergences = {name: measured(draws[name], plan) for name in judged}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*means, *ratios)}
     estimates = _scalar_estimates(per_instance, convergences, norms)
+    if observer.layers:
+        for name, values in observer.layers.at_prior(observer.randomness).items():
+            estimates[name] = disorder_ratio(values, norms[name.removeprefix("prior_")], np.zeros(len(values)))
     pairs = plan.independent_pairs()
     if pairs:
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
@@ -99,7 +101,13 @@ def _matched(
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
     if pairs:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
-    return Analysis(estimates, convergences, per_instance, norms, checks, behaviour, verdict)
+    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict)
+
+
+def _norms(observer: Observer, observables: MatchedTeacherObservables) -> dict[str, Values]:
+    """By overlap, what its disorder mean is divided by, [instances]."""
+    norms = {"overlap": observables.squared_norm.cpu().numpy(), **(observer.layers.norms if observer.layers else {})}
+    return {**norms, **{f"replica_{name}": values for name, values in norms.items()}}
 
 
 def measured(draws: Values, plan: ChainPlan) -> Convergence:
@@ -175,13 +183,13 @@ def _components(draws: Mapping[str, Values], names: Sequence[str] | Mapping[str,
 
 
 def _scalar_estimates(
-    per_instance: Mapping[str, Values], convergences: Mapping[str, Convergence], norms: Values
+    per_instance: Mapping[str, Values], convergences: Mapping[str, Convergence], norms: Mapping[str, Values]
 ) -> dict[str, Estimate]:
     estimates = {}
     for name, values in per_instance.items():
         variance = convergences[name].monte_carlo_variance
-        if name in RATIOS:
-            estimates[name] = disorder_ratio(values, norms, variance)
+        if name in norms:
+            estimates[name] = disorder_ratio(values, norms[name], variance)
         else:
             estimates[name] = disorder_mean(values, variance)
     return estimates

@@ -57,19 +57,22 @@ def convergence(draws: Values, superchains: Superchains = ()) -> Convergence:
     instances, chains, count = draws.shape
     nested = pooled(nested_r_hat(draws, superchains)) if len(superchains) > 1 else math.nan
     if count < SHORTEST_CHAIN:
-        unknown = Convergence(*[math.nan] * 4, nested, math.nan, np.full(instances, math.nan))
+        nan = math.nan
+        unknown = Convergence(nan, nan, nan, nan, nested, nan, np.full(instances, nan))
         raise ChainTooShort(f"{count} draws a chain; take at least {SHORTEST_CHAIN}", unknown)
     if chains == 1:
         draws = draws[..., count % 2 :].reshape(instances, 2, count // 2)
-    axes = {"chain_axis": 1, "draw_axis": 2}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a constant trace gives NaN, which is refused downstream
-        bulk = np.asarray(array_stats.ess(draws, **axes, method="bulk"))
-        tail = np.asarray(array_stats.ess(draws, **axes, method="tail", prob=TAILS))
-        ranked, split = (np.asarray(array_stats.rhat(draws, **axes, method=method)) for method in ("rank", "split"))
-        error = np.asarray(array_stats.mcse(draws, **axes, method="mean"))
-    sizes = float(bulk.sum()), float(tail.sum())
-    return Convergence(*sizes, pooled(ranked), pooled(split), nested, float(split.max()), error**2)
+        bulk = np.asarray(array_stats.ess(draws, chain_axis=1, draw_axis=2, method="bulk"))
+        tail = np.asarray(array_stats.ess(draws, chain_axis=1, draw_axis=2, method="tail", prob=TAILS))
+        ranked, split = (
+            np.asarray(array_stats.rhat(draws, chain_axis=1, draw_axis=2, method=method))
+            for method in ("rank", "split")
+        )
+        error = np.asarray(array_stats.mcse(draws, chain_axis=1, draw_axis=2, method="mean"))
+    bulk_size, tail_size, worst = float(bulk.sum()), float(tail.sum()), float(split.max())
+    return Convergence(bulk_size, tail_size, pooled(ranked), pooled(split), nested, worst, error**2)
 
 
 def pooled(r_hat: Values) -> float:

@@ -5,7 +5,7 @@ freedom; ranks by their own law. Source: Nishimori identities, Proposition 5 of 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -157,12 +157,11 @@ def _relation(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Check
     yield check("train_test_relation", statement, centre + slopes, exact=False)
 
 
-def number_of_checks(plan: ChainPlan, network: Network, ranked: bool = True, twins: int = 2) -> int:
-    """How many exact checks `exact_checks` will return for chains so planned and this network.
-
-    `twins` counts the observables that pairs of replicas share with the teacher.
-    """
+def number_of_checks(plan: ChainPlan, network: Network, ranked: bool = True, layer_overlaps: Sequence[str] = ()) -> int:
+    """How many exact checks `exact_checks` will return for chains so planned, this network and these layer overlaps."""
     teacher, prior = plan.where("teacher"), plan.where("prior")
+    layers = {"weights": len(network.block_names), "features": network.depth, "kernels": network.depth}
+    twins = 2 + sum(layers[kind] for kind in layer_overlaps)  # effective weights and functions
     return (
         4  # energy, virial, function norm, coverage
         + len(network.block_names)

@@ -52,7 +52,8 @@ def load(directory: str | Path) -> Run:
     predictions = PredictionMeans.from_host(run.draws, groups["moments"], target.device)
     intervals = _intervals(target, plan, run.draws, groups)
     randomness = Randomness.of(run.seed, point, target.instances, plan.chains)
-    observer = observer_of(target, plan.disjoint_pairs(), {}, run.keep == "position", randomness)
+    kept, layer_overlaps = run.keep == "position", config.observables.layer_overlaps
+    observer = observer_of(target, plan.disjoint_pairs(), {}, kept, randomness, layer_overlaps)
     analysis = analyse(draws, plan, observer, predictions, intervals, record.alarms)
     return Run(target, plan, record, draws, predictions, intervals, _state(target, plan, state["state"]), analysis)
 

@@ -145,7 +145,8 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
             record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(plan, problem.network, ranked=(section.readouts or 1) == 1)
+    layer_overlaps = config.observables.layer_overlaps
+    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
@@ -157,6 +158,7 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         seed=config.run.seed,
         point=point,
         keep=config.run.keep,
+        layer_overlaps=layer_overlaps,
         calibration=record,
         checks_in_experiment=writer.points_in_experiment * checks,
         progress=writer.progress,
