@@ -66,7 +66,8 @@ def part(evidence: Evidence, instances: slice) -> Evidence:
         {name: values[instances] for name, values in group.items()}
         for group in (evidence.draws, evidence.warmup, evidence.truth)
     )
-    return replace(evidence, draws=draws, warmup=warmup, truth=truth, coverage=evidence.coverage[instances])
+    coverage = evidence.coverage[0][instances], evidence.coverage[1][instances]
+    return replace(evidence, draws=draws, warmup=warmup, truth=truth, coverage=coverage)
 
 
 def deviates(evidence: Evidence, instances: int, groups: int) -> dict[str, list[float]]:

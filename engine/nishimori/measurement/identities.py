@@ -50,8 +50,9 @@ class Evidence:
     """What the checks look at.
 
     `draws` and `warmup` as recorded, [instances, chains or pairs, draws or steps]; `truth[name]` the same observables
-    at the teacher, [instances]; `coverage` of predictive intervals whose exact coverage is `nominal`, [instances];
-    `ranked` says whether recorded values are those of single draws, which can be ranked.
+    at the teacher, [instances]; `coverage` of fresh labels, and of those of a draw held out, by predictive intervals
+    whose exact coverage is `nominal`, both [instances]; `ranked` says whether recorded values are those of single
+    draws, which can be ranked.
     """
 
     draws: Mapping[str, Values]
@@ -59,7 +60,7 @@ class Evidence:
     noise_variance: float
     warmup: Mapping[str, Values] = field(default_factory=dict)
     truth: Mapping[str, Values] = field(default_factory=dict)
-    coverage: Values | None = None
+    coverage: tuple[Values, Values] | None = None
     nominal: float = math.nan
     ranked: bool = True
 
@@ -109,8 +110,12 @@ def _one_point(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Chec
         difference = means["function_norm"] - evidence.truth["function_norm"]
         yield check("function_norm", "E<F^2> equals E F*^2 on test inputs (N3)", difference)
     if evidence.coverage is not None:
-        statement = f"intervals between predictive draws cover {evidence.nominal:.1%} of fresh labels (N3)"
-        yield check("coverage", statement, evidence.coverage - evidence.nominal)
+        fresh, held_out = evidence.coverage
+        statement = (
+            f"{evidence.nominal:.0%} predictive intervals cover {fresh.mean():.2%} of fresh labels, as often as the "
+            f"{held_out.mean():.2%} of labels of a draw held out (N3)"
+        )
+        yield check("coverage", statement, fresh - held_out)
 
 
 def _two_point(means: Mapping[str, Values]) -> Iterator[Check]:
