@@ -153,3 +153,20 @@ def test_every_kind_of_sampler_says_its_defaults() -> None:
         section = to_plain(point.config)["sampler"]
         for key, value in sampler_defaults(kind).items():
             assert section[key] == value, (kind, key)
+
+
+def test_layer_overlaps_are_named_once_and_change_the_identity_where_they_are_asked_for() -> None:
+    """An experiment older than the section keeps its identity, also where it says the default."""
+    plain, said, asked = (
+        expand(changed(**settings)).identity
+        for settings in (
+            {},
+            {"observables__layer_overlaps": []},
+            {"observables__layer_overlaps": ["weights", "kernels"]},
+        )
+    )
+    assert plain == said != asked
+    with pytest.raises(BadInput, match="observables.layer_overlaps .* names one twice; keep each once"):
+        expand(changed(observables__layer_overlaps=["weights", "weights"]))
+    with pytest.raises(BadInput, match="layer_overlaps.*'feature' is not known; did you mean 'features'"):
+        expand(changed(observables__layer_overlaps=["feature"]))

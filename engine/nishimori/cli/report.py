@@ -7,8 +7,8 @@ from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.series import build_series, choose_axis
-from nishimori.comparison.summaries import load_summaries
-from nishimori.comparison.tables import agreement_line, comparison_table, describe
+from nishimori.comparison.summaries import SCHEMA, load_summaries
+from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
 
@@ -30,9 +30,35 @@ def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def verdict_document(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every criterion of every point with value and bound, and the checks behind them, as verdict.json holds them."""
+    failed = failures(summaries)
+    return {
+        "schema": SCHEMA,
+        "passed": not failed,
+        "failures": failed,
+        "points": [
+            {
+                "id": summary["id"],
+                "parameters": summary["parameters"],
+                **summary["verdict"],
+                "checks": summary.get("checks", {}),
+            }
+            for summary in summaries
+        ],
+    }
+
+
+def failure_sentence(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The first reason and how many there are more; empty where every point passed."""
+    failed = failures(summaries)
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"the verdict failed: {failed[0]}{more}" if failed else ""
+
+
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """Table, agreement with theory (of the mutual information too, where it was measured), and every failure of a
-    verdict."""
+    """Measurement beside theory, the agreement of both (of the mutual information too, where it was measured), criteria
+    of the verdicts, and every failure."""
     ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
@@ -40,6 +66,7 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         comparison_table(ordered, observable),
         "",
         *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
+        verdict_table(ordered),
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],

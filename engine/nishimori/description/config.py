@@ -104,6 +104,13 @@ class InformationSection(_Section, frozen=True, kw_only=True):
     draws: Count | None = None
 
 
+class ObservablesSection(_Section, frozen=True, kw_only=True):
+    """What is measured beyond what every run measures: `layer_overlaps` of "weights", "features" and "kernels" of every
+    layer, with the teacher and between replicas, hidden units matched."""
+
+    layer_overlaps: tuple[Literal["weights", "features", "kernels"], ...] = ()
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """One point: the experiment file without its sweep."""
 
@@ -114,6 +121,7 @@ class Config(_Section, frozen=True, kw_only=True):
     sampler: SamplerSection = SamplerSection()
     run: RunSection = RunSection()
     information: InformationSection = InformationSection()
+    observables: ObservablesSection = ObservablesSection()
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -45,6 +45,7 @@ ADDED_SINCE = {
         "inverse_temperatures": (None,),
     },
     "run": {"keep": ("observables",)},
+    "observables": {"layer_overlaps": ([], ())},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
 identity there, so that an old experiment keeps its identity, its random numbers and its results."""
@@ -117,6 +118,8 @@ def identity(config: Config) -> str:
         for key, unsaid in keys.items():
             if plain[section][key] in unsaid:
                 plain[section].pop(key)
+        if not plain[section]:
+            plain.pop(section)
     if config.information.method is None:
         plain.pop("information")
     return digest(plain)[:IDENTITY_DIGITS]
@@ -189,16 +192,16 @@ def _field_type(struct: Any, name: str) -> Any:
 
 
 def _known_values(dotted: str) -> list[str]:
-    section, _, key = dotted.partition(".")
+    section, _, key = dotted.partition("[")[0].partition(".")
     return [str(value) for value in _choices(_field_type(_schema_type(section), key))]
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
-    """The values of a Literal, also of one in a union with None."""
+    """The values of a Literal, also of one in a union with None or in a list."""
     for argument in get_args(annotation):
         if get_args(argument):
             yield from _choices(argument)
-        elif argument is not type(None):
+        elif argument not in (type(None), Ellipsis):
             yield argument
 
 
@@ -226,6 +229,9 @@ def _require_sense(config: Config) -> None:
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
+    kinds = config.observables.layer_overlaps
+    if len(set(kinds)) < len(kinds):
+        raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
     fixed, linear = config.network.readout == "fixed", not network_sizes(config)
     if fixed and linear:
         raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')

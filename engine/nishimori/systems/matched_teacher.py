@@ -110,7 +110,11 @@ class MatchedTeacher:
             **({"theory_refusal": refusal} if refusal else {}),
             "z_scores": z_scores(estimates, predicted or {}, instances),
             "checks": {check.name: asdict(check) for check in run.checks},
-            "verdict": {"passed": run.verdict.passed and not failures, "failures": failures},
+            "verdict": {
+                "passed": run.verdict.passed and not failures,
+                "failures": failures,
+                "criteria": [asdict(criterion) for criterion in run.verdict.criteria],
+            },
             "diagnostics": {name: value for name, value in run.diagnostics().items() if name != "verdict"},
             **({"information": summary_of(information)} if information else {}),
             "calibration": {
@@ -144,7 +148,8 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
             record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(plan, problem.network)
+    layer_overlaps = config.observables.layer_overlaps
+    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
@@ -156,6 +161,7 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         seed=config.run.seed,
         point=point,
         keep=config.run.keep,
+        layer_overlaps=layer_overlaps,
         calibration=record,
         checks_in_experiment=writer.points_in_experiment * checks,
         progress=writer.progress,
@@ -212,6 +218,7 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "warmup": run.record.warmup,
         "statistics": run.record.statistics,
         "moments": run.predictions.to_host(),
+        **({"intervals": run.intervals.to_host()} if run.intervals else {}),
         "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
     state = _of_state(run.state)
