@@ -78,8 +78,8 @@ def _lifted(posterior: Posterior, widths: Sequence[int]) -> int:
 
 
 def _rounded(posterior: Posterior) -> int:
-    """Bytes of the weights in the format of a coarse force."""
-    return FORMAT_BYTES.get(posterior.precision, 0) * posterior.problem.network.num_parameters
+    """Bytes of the weights in the format of a coarse force, and of its gradient in it."""
+    return 2 * FORMAT_BYTES.get(posterior.precision, 0) * posterior.problem.network.num_parameters
 
 
 def _readouts(target: CollapsedPosterior | RepriorisedPosterior, samples: int, tests: int) -> int:
