@@ -40,13 +40,14 @@ KEY = ("operation", "provider", "case", "metric", "precision")
 
 
 def interleaved(
-    providers: Mapping[Name, Callable[[], object]], repeats: int, device: torch.device
+    providers: Mapping[Name, Callable[[], object]], repeats: int, device: torch.device, in_a_row: int = 1
 ) -> dict[Name, list[float]]:
-    """Seconds of every call, `repeats` a provider after two that do not count, the providers taking turns."""
+    """Seconds of a call, of `in_a_row` together, `repeats` a provider after two that do not count, the providers taking
+    turns."""
     times: dict[Name, list[float]] = {name: [] for name in providers}
     for repeat in range(repeats + 2):
         for name, call in providers.items():
-            seconds = timed(call, device)
+            seconds = timed(lambda call=call: [call() for _ in range(in_a_row)], device) / in_a_row
             if repeat >= 2:
                 times[name].append(seconds)
     return times

@@ -6,6 +6,9 @@ import torch
 from common import Row, interleaved, timing_rows
 from operation import Call, Operation, Provider, disagreement, runnable
 
+IN_A_ROW = 5
+"""Calls that are timed together on a GPU, which computes while the host asks for the next: one alone waits for it."""
+
 
 def measured(operation: Operation, case: object, repeats: int, device: torch.device) -> tuple[list[Row], str]:
     """Rows of all providers that run; or none, and why."""
@@ -17,7 +20,7 @@ def measured(operation: Operation, case: object, repeats: int, device: torch.dev
 def timed_rows(
     operation: Operation, case: object, calls: Mapping[Provider, Call], repeats: int, device: torch.device
 ) -> list[Row]:
-    times = interleaved(calls, repeats, device)
+    times = interleaved(calls, repeats, device, IN_A_ROW if device.type == "cuda" else 1)
     rows: list[Row] = []
     for provider, seconds in times.items():
         named, work = (operation.name, provider.name, str(case)), operation.work(case)
