@@ -2,6 +2,7 @@
 
 import json
 import math
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from nishimori.cli import main
 from nishimori.comparison.extrapolation import extrapolate
 from nishimori.comparison.extrapolation_table import extrapolation_table
 from nishimori.description.errors import BadInput
+from nishimori.description.experiment import expand
 from nishimori.systems import SYSTEMS
 
+ROOT = Path(__file__).parents[2]
 SIZES = (24, 36, 48, 72)
 SLOPES = {1: -0.17, 2: 0.4}
 
 
-def summary(depth: int, size: int, value: float | None = None, **parameters: Any) -> dict[str, Any]:
+def summary(depth: int, size: int, *, value: float | None = None, **parameters: Any) -> dict[str, Any]:
     """A point on theory + slope/d, unless `value` says otherwise, with an error bar of 0.002."""
     named = {
         "activation": "tanh",
@@ -95,7 +98,7 @@ def test_a_ratio_that_was_rounded_makes_a_group_of_its_own() -> None:
 
 
 def test_another_readout_makes_a_group_of_its_own() -> None:
-    fixed = [summary(1, size, 0.3) for size in SIZES[:2]]
+    fixed = [summary(1, size, value=0.3) for size in SIZES[:2]]
     for point in fixed:
         point["parameters"]["readout"], point["theory"] = "fixed", None
     rows, _ = extrapolate([*grid(), *fixed], "bayes_error")
@@ -108,6 +111,16 @@ def test_points_without_an_error_bar_are_named_and_left_out(change: dict[str, An
     rows, left_out = extrapolate([{**summary(1, 96), **change}, *grid()], "bayes_error")
     assert all(row.sizes == SIZES for row in rows)
     assert left_out == ["tanh L=1 d=96 alpha=2 Delta=0.1: no estimate with an error bar over teachers"]
+
+
+def test_the_experiment_of_finite_size_makes_groups_of_four_sizes() -> None:
+    document = tomllib.loads((ROOT / "scripts/experiments/finite_size.toml").read_text(encoding="utf-8"))
+    system = SYSTEMS["matched_teacher"]
+    parameters = [system.parameters(point.config) for point in expand(document).points]
+    rows, left_out = extrapolate(
+        [{**summary(one["depth"], one["input_dim"]), "parameters": one} for one in parameters], "bayes_error"
+    )
+    assert [len(row.sizes) for row in rows] == [4, 4] and not left_out
 
 
 def test_a_size_measured_twice_counts_once() -> None:

@@ -124,7 +124,7 @@ def test_the_ends_of_the_power_raise_chi_square_by_one() -> None:
 
 def test_a_power_that_nothing_determines_has_open_ends() -> None:
     fit = fit_power(points(np.full(len(SIZES), LIMIT) + ERRORS * [0.1, -0.1, 0.1, -0.1, 0.1]))
-    assert fit.power_interval == (None, None)
+    assert fit.power_interval == (None, None) and not fit.determined
     assert POWERS[0] <= fit.power <= POWERS[1]
     assert fit.limit_interval[0] < LIMIT < fit.limit_interval[1]
 

@@ -81,7 +81,10 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
 
 
 def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: str, path: Path) -> None:
-    """Draw values against 1/d with fits, limits and theory at 1/d = 0 into `path` (PNG, or what its suffix names)."""
+    """Draw values against 1/d with fits, limits and theory at 1/d = 0 into `path` (PNG, or what its suffix names).
+
+    The fit with a power of its own is drawn where the points determine that power.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
@@ -94,7 +97,7 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
     if any(row.theory is not None for row in rows):
         axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
     axes.plot([], [], color=grey, linestyle="--", linewidth=1.2, label=r"fit  $A + B/d$")
-    if any(row.power for row in rows):
+    if any(row.power and row.power.determined for row in rows):
         axes.plot([], [], color=grey, linestyle=":", linewidth=1.2, label=r"fit  $A + B/d^g$")
     if len(sizes) <= 6:
         axes.set_xticks([0, *[1 / size for size in sizes]], ["0", *[f"1/{size}" for size in sizes]])
@@ -111,7 +114,7 @@ def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str
     places = np.linspace(0, reach, CURVE_POINTS)
     fit = row.linear
     axes.plot(places, fit.limit + fit.slope * places, color=colour, linestyle="--", linewidth=1.2, zorder=1)
-    if row.power:
+    if row.power and row.power.determined:
         axes.plot(places, row.power.at(places), color=colour, linestyle=":", linewidth=1.2, zorder=1)
     if row.theory is not None:
         axes.plot([-0.06 * reach, 0.06 * reach], [row.theory] * 2, color=colour, linewidth=1.4, zorder=2)

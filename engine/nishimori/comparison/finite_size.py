@@ -52,7 +52,8 @@ class LimitFit:
 @dataclass(frozen=True)
 class PowerFit:
     """A + B/d^power with all three fitted. Intervals hold what raises chi-square by at most one (profile likelihood,
-    68 %); an end of `power_interval` is None where chi-square stays below that as far as POWERS reach."""
+    68 %) at powers within POWERS; an end of `power_interval` is None where chi-square stays below that as far as these
+    reach: `limit_interval` would then be wider without them."""
 
     power: float
     power_interval: tuple[float | None, float | None]
@@ -62,6 +63,11 @@ class PowerFit:
     chi_square: float
     degrees_of_freedom: int
     p_value: float
+
+    @property
+    def determined(self) -> bool:
+        """Both ends of the power's interval are known."""
+        return None not in self.power_interval
 
     def at(self, inverse_size: Values) -> Values:
         """The fitted law at 1/d [points]."""
