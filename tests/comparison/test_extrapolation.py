@@ -142,6 +142,14 @@ def test_the_table_says_what_was_fitted() -> None:
     assert third.split()[0] == "L=2"
 
 
+def test_the_table_tells_a_power_from_noise() -> None:
+    noise = extrapolate([summary(1, size, value=0.1) for size in SIZES], "bayes_error")[0]
+    steep = extrapolate([summary(1, size, value=0.1 + 20 / size) for size in SIZES], "bayes_error")[0]
+    assert "undetermined" in extrapolation_table(noise, "bayes_error")
+    (law,) = [row.power for row in steep if row.power]
+    assert law.determined and f"1.00 [{law.power_interval[0]:.2f}, " in extrapolation_table(steep, "bayes_error")
+
+
 def test_the_command_prints_draws_and_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = write(tmp_path / "out", [*grid(), summary(1, 24, sample_ratio=4.0)])
     assert main(["overlay", str(out), "--extrapolate"]) == 0

@@ -35,13 +35,18 @@ def _row(row: Extrapolation) -> list[str]:
 def _power(fit: PowerFit | None) -> list[str]:
     if fit is None:
         return ["-"] * 3
-    low, high = fit.power_interval
-    ends = (
-        f"{f'<{POWERS[0]:g}' if low is None else f'{low:.2f}'}, {f'>{POWERS[1]:g}' if high is None else f'{high:.2f}'}"
-    )
     limits = ", ".join(f"{limit:.4f}" for limit in fit.limit_interval)
     chi_square = _chi_square(fit.chi_square, fit.degrees_of_freedom)
-    return [f"{fit.power:.2f} [{ends}]", f"{fit.limit:.4f} [{limits}]", chi_square]
+    return [_power_text(fit), f"{fit.limit:.4f} [{limits}]", chi_square]
+
+
+def _power_text(fit: PowerFit) -> str:
+    low, high = fit.power_interval
+    if low is None and high is None:
+        return "undetermined"
+    lower = f"<{POWERS[0]:g}" if low is None else f"{low:.2f}"
+    upper = f">{POWERS[1]:g}" if high is None else f"{high:.2f}"
+    return f"{fit.power:.2f} [{lower}, {upper}]"
 
 
 def _group(label: Mapping[str, Any]) -> str:
