@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
+from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
@@ -102,11 +103,33 @@ def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> None:
     """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
-    if path.suffix not in FIGURE_FORMATS:
-        raise BadInput(f"{path}: not a figure format; end its name in one of {', '.join(FIGURE_FORMATS)}")
+    summaries = drawable(directories, observable, path)
     from nishimori.chains.files import publish
     from nishimori.comparison.figures import overlay_figure, shared_title
 
+    axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
+    series = build_series(summaries, observable, axis, system.predict_at)
+    title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
+    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
+
+
+def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path) -> Limits:
+    """The limits of infinite size of all finished points in `directories`, drawn against 1/d into `path`."""
+    summaries = drawable(directories, observable, path)
+    rows, left_out = extrapolate(summaries, observable)
+    from nishimori.chains.files import publish
+    from nishimori.comparison.figures import extrapolation_figure, shared_title
+
+    title = shared_title(summaries, "input_dim", set().union(*[row.label for row in rows]))
+    publish(path, lambda temporary: extrapolation_figure(rows, observable, title, temporary))
+    return rows, left_out
+
+
+def drawable(directories: Sequence[Path], observable: str, path: Path) -> list[dict[str, Any]]:
+    """The finished points in `directories`. Raises BadInput unless they are of one known system, an estimate of
+    `observable` is among them, and `path` names a figure."""
+    if path.suffix not in FIGURE_FORMATS:
+        raise BadInput(f"{path}: not a figure format; end its name in one of {', '.join(FIGURE_FORMATS)}")
     summaries = load_summaries(directories)
     if not any(observable in summary["estimates"] for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary["estimates"]}))
@@ -118,7 +141,4 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
         raise BadInput(f"the directories hold different systems ({', '.join(kinds)}); overlay them one by one")
     if kinds[0] not in SYSTEMS:
         raise BadInput(f"system {kinds[0]!r} is not known here; use the version of nishimori that wrote it")
-    axis, system = choose_axis(summaries), SYSTEMS[kinds[0]]
-    series = build_series(summaries, observable, axis, system.predict_at)
-    title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
-    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
+    return summaries

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nishimori.comparison.series import Series
+import numpy as np
+
+from nishimori.comparison.extrapolation import Extrapolation
+from nishimori.comparison.series import CURVE_POINTS, Series
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
@@ -75,6 +78,50 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     if axes.get_ylim()[0] > 0 or all((line.value > 0).all() for line in series):
         axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=200)
+
+
+def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: str, path: Path) -> None:
+    """Draw values against 1/d with fits, limits and theory at 1/d = 0 into `path` (PNG, or what its suffix names).
+
+    The fit with a power of its own is drawn where the points determine that power.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    sizes = sorted({size for row in rows for size in row.sizes})
+    reach = 1.06 / sizes[0]
+    for number, row in enumerate(rows):
+        _draw_extrapolation(axes, row, reach, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+    grey = "0.35"
+    if any(row.theory is not None for row in rows):
+        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+    axes.plot([], [], color=grey, linestyle="--", linewidth=1.2, label=r"fit  $A + B/d$")
+    if any(row.power and row.power.determined for row in rows):
+        axes.plot([], [], color=grey, linestyle=":", linewidth=1.2, label=r"fit  $A + B/d^g$")
+    if len(sizes) <= 6:
+        axes.set_xticks([0, *[1 / size for size in sizes]], ["0", *[f"1/{size}" for size in sizes]])
+    axes.set_xlim(-0.08 * reach, reach)
+    axes.set_xlabel(r"inverse input dimension  $1/d$")
+    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, {label_text(row.label) for row in rows})
+    figure.savefig(path, dpi=200)
+
+
+def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str, marker: str) -> None:
+    places = np.linspace(0, reach, CURVE_POINTS)
+    fit = row.linear
+    axes.plot(places, fit.limit + fit.slope * places, color=colour, linestyle="--", linewidth=1.2, zorder=1)
+    if row.power and row.power.determined:
+        axes.plot(places, row.power.at(places), color=colour, linestyle=":", linewidth=1.2, zorder=1)
+    if row.theory is not None:
+        axes.plot([-0.06 * reach, 0.06 * reach], [row.theory] * 2, color=colour, linewidth=1.4, zorder=2)
+    bars = {"color": colour, "capsize": 3, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
+    axes.errorbar(0, fit.limit, yerr=fit.standard_error, fmt=marker, markerfacecolor="white", **bars)
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.6, "label": label_text(row.label)}
+    axes.errorbar([1 / size for size in row.sizes], row.values, yerr=row.errors, fmt=marker, **edge, **bars)
 
 
 def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:

@@ -42,24 +42,30 @@ def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
 
 def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: str, predict: Predict) -> list[Series]:
     """Group points into series, ordered by their labels. Points without this estimate are left out."""
+    groups = grouped(summaries, observable, axis)
+    reach = _reach([summary["parameters"][axis] for _, points in groups for summary in points])
+    return [_series(label, points, observable, axis, reach, predict) for label, points in groups]
+
+
+def grouped(
+    summaries: Sequence[Mapping[str, Any]], observable: str, axis: str
+) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
+    """Points with this estimate that differ along `axis` alone, each group with what tells it from the others."""
     points = [summary for summary in summaries if observable in summary["estimates"]]
     varying = _varying([summary["parameters"] for summary in points], axis)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for summary in points:
-        label = {name: summary["parameters"][name] for name in varying}
+        parameters = summary["parameters"]
+        label = {name: parameters[name] for name in varying if name in parameters}
         groups.setdefault(json.dumps(label), []).append(summary)
-    reach = _reach([summary["parameters"][axis] for summary in points])
     keys = sorted(groups, key=lambda key: list(json.loads(key).values()))
-    return [_series(json.loads(key), groups[key], observable, axis, reach, predict) for key in keys]
+    return [(json.loads(key), groups[key]) for key in keys]
 
 
 def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
     """Parameters that tell series apart; width ratios only where the depth does not say them already."""
-    names = [
-        name
-        for name in (parameters[0] if parameters else {})
-        if name != axis and len({json.dumps(point[name]) for point in parameters}) > 1
-    ]
+    known = dict.fromkeys(name for point in parameters for name in point)
+    names = [name for name in known if name != axis and len({json.dumps(point.get(name)) for point in parameters}) > 1]
     ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
     return [name for name in names if not (name == "width_ratios" and ordinary)]
 

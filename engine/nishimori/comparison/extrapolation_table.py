@@ -1,0 +1,58 @@
+"""Extrapolations as a table for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nishimori.comparison.extrapolation import Extrapolation
+from nishimori.comparison.finite_size import POWERS, PowerFit
+from nishimori.comparison.tables import table, with_error
+
+SHORT = {"depth": "L", "sample_ratio": "alpha", "noise_variance": "Delta", "width_ratios": "d_l/d"}
+
+
+def extrapolation_table(rows: Sequence[Extrapolation], observable: str) -> str:
+    """One line a group: sizes, limit of A + B/d beside theory, slope B, chi-square; with four sizes the fitted power
+    and the limit that goes with it, both with 68 % intervals."""
+    header = ["group", "sizes", f"{observable} at 1/d = 0", "theory", "z", "slope", "chi2/dof"]
+    powers = any(row.power for row in rows)
+    cells = [[*_row(row), *(_power(row.power) if powers else ())] for row in rows]
+    return table([*header, *(["power", "limit at power", "chi2/dof"] if powers else [])], cells)
+
+
+def _row(row: Extrapolation) -> list[str]:
+    fit = row.linear
+    return [
+        _group(row.label),
+        ",".join(str(size) for size in sorted(set(row.sizes))),
+        with_error(fit.limit, fit.standard_error),
+        "-" if row.theory is None else f"{row.theory:.4f}",
+        f"{row.z:+.2f}" if row.z == row.z else "-",
+        with_error(fit.slope, fit.slope_standard_error),
+        _chi_square(fit.chi_square, fit.degrees_of_freedom),
+    ]
+
+
+def _power(fit: PowerFit | None) -> list[str]:
+    if fit is None:
+        return ["-"] * 3
+    limits = ", ".join(f"{limit:.4f}" for limit in fit.limit_interval)
+    chi_square = _chi_square(fit.chi_square, fit.degrees_of_freedom)
+    return [_power_text(fit), f"{fit.limit:.4f} [{limits}]", chi_square]
+
+
+def _power_text(fit: PowerFit) -> str:
+    low, high = fit.power_interval
+    if low is None and high is None:
+        return "undetermined"
+    lower = f"<{POWERS[0]:g}" if low is None else f"{low:.2f}"
+    upper = f">{POWERS[1]:g}" if high is None else f"{high:.2f}"
+    return f"{fit.power:.2f} [{lower}, {upper}]"
+
+
+def _group(label: Mapping[str, Any]) -> str:
+    """What tells a group from the others."""
+    return " ".join(f"{SHORT[name]}={value}" if name in SHORT else str(value) for name, value in label.items()) or "all"
+
+
+def _chi_square(value: float, degrees_of_freedom: int) -> str:
+    return f"{value / degrees_of_freedom:.2f}" if degrees_of_freedom else "-"
