@@ -11,6 +11,7 @@ from nishimori.chains.start import ChainPlan
 from nishimori.measurement.convergence import Convergence, convergence, decay_time, stuck_chains
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
 from nishimori.measurement.identities import Check, exact_checks, virial_check
+from nishimori.measurement.labels import expected_fit, label_errors
 from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.measurement.observers import Observer
 from nishimori.measurement.predictions import PredictionMeans
@@ -19,7 +20,15 @@ from nishimori.models.density import DensityTarget
 
 Values = NDArray[np.float64]
 
-MEANS = ("training_energy", "train_mmse", "gibbs_error", "function_overlap", "replica_function_overlap")
+MEANS = (
+    "training_energy",
+    "training_log_likelihood",
+    "train_mmse",
+    "gibbs_error",
+    "gibbs_classification_error",
+    "function_overlap",
+    "replica_function_overlap",
+)
 RATIOS = ("overlap", "replica_overlap")
 UNJUDGED = ("virial", "position")
 MOST_COMPONENTS = 200
@@ -65,7 +74,6 @@ def _matched(
     alarms: Sequence[str],
     checks_in_experiment: int | None,
 ) -> Analysis:
-    noise_variance = observables.posterior.problem.channel.noise_variance
     draws = {**record.draws, **_components(record.draws, observer.own.functions)}
     own = [name for name in draws if name.partition("[")[0] in observer.own.functions and draws[name].ndim == 3]
     means = [name for name in (*MEANS, "rao_blackwell_gibbs_error", *own) if name in draws]
@@ -80,10 +88,14 @@ def _matched(
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
         per_instance["bayes_error"] = value.cpu().numpy()
         estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
-    checks = exact_checks(record.draws, plan, noise_variance)
+    for name, (value, variance) in label_errors(observables, predictions, pairs).items():
+        per_instance[name] = value.cpu().numpy()
+        estimates[name] = disorder_mean(per_instance[name], variance.cpu().numpy())
+    checks = exact_checks(record.draws, plan, expected_fit(observables))
     behaviour = _behaviour(record, _decay_time(record, plan), alarms)
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
-    if pairs:
+    if pairs and observables.gaussian:
+        noise_variance = observables.posterior.problem.channel.noise_variance
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
     return Analysis(estimates, convergences, per_instance, norms, checks, behaviour, verdict)
 

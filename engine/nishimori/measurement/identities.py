@@ -20,9 +20,15 @@ from nishimori.measurement.student import student_to_normal
 
 Values = NDArray[np.float64]
 
+FITS = {
+    "training_energy": ("train_energy", "E<(y - F)^2> equals the noise variance (N1)"),
+    "training_log_likelihood": ("train_log_likelihood", "E<log p(y | F)> equals that of the teacher (N1)"),
+}
+"""Observable -> name and statement of N1."""
 LAYER_NORM = "layer_norm_"
 VIRIAL = "<theta . grad U> equals the number of parameters (N6)"
-START_OBSERVABLES = ("training_energy", "gibbs_error", "overlap")
+START_OBSERVABLES = ("gibbs_error", "overlap")
+"""Those that agree between starts, beside the fit to the training labels."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,16 @@ def virial_check(draws: Values) -> Check:
     return Check("virial", VIRIAL, value, error, z, float(2 * special.ndtr(-abs(z))))
 
 
-def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: float) -> list[Check]:
+def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, expected_fit: float | Values) -> list[Check]:
     """All checks these draws allow: N1, N3 and N6 always, N2 with independent pairs, the agreement of starts with
-    both."""
+    both.
+
+    `expected_fit` is what N1 expects: of `training_energy` the noise variance, of `training_log_likelihood` that of the
+    teachers, [instances].
+    """
     means = {name: values.mean(axis=(1, 2)) for name, values in draws.items() if values.ndim == 3}
-    checks = [
-        check(
-            "train_energy",
-            "E<(y - F)^2> equals the noise variance (N1)",
-            means["training_energy"] - noise_variance,
-        ),
-    ]
+    fit = next(name for name in FITS if name in draws)
+    checks = [check(*FITS[fit], means[fit] - expected_fit)]
     if "virial" in means:
         checks.append(check("virial", VIRIAL, means["virial"] - 1))
     for name in sorted(name for name in draws if name.startswith(LAYER_NORM)):
@@ -74,7 +79,7 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
         checks.append(check("teacher_replica", "E<F F*> equals E<F_A F_B> on test inputs (N2)", difference))
     teacher, prior = plan.where("teacher"), plan.where("prior")
     if teacher and prior:
-        for name in START_OBSERVABLES:
+        for name in (fit, *START_OBSERVABLES):
             by_chain = draws[name].mean(axis=2)
             difference = by_chain[:, teacher].mean(axis=1) - by_chain[:, prior].mean(axis=1)
             checks.append(check(f"starts_{name}", f"{name} agrees between the two starts (N4)", difference))
@@ -84,4 +89,4 @@ def exact_checks(draws: Mapping[str, Values], plan: ChainPlan, noise_variance: f
 def number_of_checks(plan: ChainPlan, network: Network) -> int:
     """How many checks `exact_checks` will return for chains so planned and this network."""
     both = bool(plan.where("teacher") and plan.where("prior"))
-    return 2 + len(network.block_names) + bool(plan.independent_pairs()) + both * len(START_OBSERVABLES)
+    return 2 + len(network.block_names) + bool(plan.independent_pairs()) + both * (1 + len(START_OBSERVABLES))

@@ -2,19 +2,26 @@
 
 from torch import Tensor
 
+from nishimori.description import GaussianChannel
 from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.device import position_dtype, resolve_device
+from nishimori.models.label_laws import label_law
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import dispatch
 from nishimori_kernels.energy.activations import ActivationKernel
 from nishimori_kernels.energy.batched import BatchedNetwork
+from nishimori_kernels.energy.blocked import BlockedNetwork
 from nishimori_kernels.rng.streams import Stream
 
 
 class Posterior:
-    """U(theta) = sum_mu (y_mu - F(x_mu))^2 / (2 noise_variance) + |theta|^2 / 2, for every chain of every instance.
+    """U(theta) = -sum_mu log p(y_mu | F(x_mu)) + |theta|^2 / 2, for every chain of every instance.
+
+    With the Gaussian channel the sum is one of (y_mu - F(x_mu))^2 / (2 noise_variance), without its constant, and its
+    force is compiled with the network's passes. Other channels go forward, then to the slope of their log likelihood
+    in F (see `label_laws`), then back.
 
     `precision` "fp32" or "fp64" is that of positions, forces and products; energies are summed in float64. "bf16",
     "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
@@ -24,10 +31,10 @@ class Posterior:
     where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
     on CUDA), "torch", or "auto", the compiled one where there is one; "emulated" rounds a force as its precision
     says, slowly, where no hardware does.
-    Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    Source: arXiv 2505.03577, eqs. 1-6.
 
-    Raises ValueError for an unknown precision, device or implementation, for an activation that cannot run there, and
-    for a force that the device has not.
+    Raises ValueError for an unknown precision, device or implementation, for an activation or a channel that cannot run
+    there, for a force that the device has not, and for a coarse force with another channel than the Gaussian one.
     """
 
     gaussian_prior = True
@@ -47,12 +54,20 @@ class Posterior:
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
         self._activation = activation_kernel(problem.network.activation, self.device, self.dtype, implementation)
+        self.law = label_law(problem.channel, self.device)
+        """Of the channel, on the device."""
+        self._gaussian = isinstance(problem.channel, GaussianChannel)
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
+        self._pulled: dict[int, BlockedNetwork] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
         self.recordings: dict[object, object] = {}  # on CUDA: see samplers.recorded
+        if not (self.exact_force or self._gaussian):
+            raise ValueError(
+                f"precision {precision!r} is one of forces of the Gaussian channel alone; use fp32 or fp64 with this one"
+            )
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
 
@@ -68,7 +83,8 @@ class Posterior:
 
     def precisions(self) -> tuple[str, ...]:
         """Those that "auto" chooses from here: single precision, and the forces this device has instructions for."""
-        return ("fp32", *dispatch.available_forces(self._activation, self.device))
+        coarse = dispatch.available_forces(self._activation, self.device) if self._gaussian else ()
+        return ("fp32", *coarse)
 
     def at_precision(self, precision: str) -> "Posterior":
         """The same target in another precision."""
@@ -124,6 +140,15 @@ class Posterior:
             )
         return self._forces[chains]
 
+    def _pulled_network(self, chains: int) -> BlockedNetwork:
+        """The training inputs' where the channel is not Gaussian: energies and forces by the same passes."""
+        if chains not in self._pulled:
+            network = self.problem.network
+            self._pulled[chains] = dispatch.blocked_network_of(
+                self.rows("train"), network.widths, self._activation, chains
+            )
+        return self._pulled[chains]
+
     def latent(self, position: Position, inputs: str = "train") -> Tensor:
         """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
         return self._latent_network(inputs, position.layout.chains).forward(position.flat)
@@ -134,7 +159,12 @@ class Posterior:
 
     def energy(self, position: Position) -> Tensor:
         """U, [instances, chains], float64."""
-        return self._energy(self.latent(position) - self._labels, position)
+        if self._gaussian:
+            return self._energy(self.latent(position) - self._labels, position)
+        return self._general_energy(self._pulled_network(position.layout.chains).forward(position.flat), position)
+
+    def _general_energy(self, latent: Tensor, position: Position) -> Tensor:
+        return chain_dot(position, position) / 2 - self.law.log_likelihood(self._labels, latent).sum(-1)
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         """dU/dtheta, laid out like the position; written to `out` where given."""
@@ -142,13 +172,19 @@ class Posterior:
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
         """Both, from one forward pass where the force is exact."""
-        residual, gradient = self._gradient(position, out)
-        return self._energy(residual, position) if self.exact_force else self.energy(position), gradient
+        found, gradient = self._gradient(position, out)
+        if not self._gaussian:
+            return self._general_energy(found, position), gradient
+        return self._energy(found, position) if self.exact_force else self.energy(position), gradient
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
-        force, noise = self._force(position.layout.chains), self.problem.channel.noise_variance
-        gradient = position.empty_like() if out is None else out
-        return force.misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
+        """F - y with the Gaussian channel, else F; and the gradient."""
+        gradient, chains = position.empty_like() if out is None else out, position.layout.chains
+        if not self._gaussian:
+            network = self._pulled_network(chains)
+            return network.slope_gradient(position.flat, self._labels, self.law.slope, gradient.flat), gradient
+        noise = self.problem.channel.noise_variance
+        return self._force(chains).misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
 
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """Chains at the teacher ("teacher") or at independent prior draws ("prior").

@@ -154,7 +154,7 @@ def _sampled(
         observation = observer(state, transition.step + 1, is_draw) if measured else None
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
-            predictions.update(transition.draw, observation.test_predictions)
+            predictions.keep(transition.draw, observation.test_predictions, observation.label_means)
         report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
     analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
     return Run(target, plan, chosen, record, predictions, state, analysis)

@@ -75,6 +75,13 @@ def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, 
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 
         return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
+    return blocked_network_of(inputs, widths, kernel, chains)
+
+
+def blocked_network_of(
+    inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int
+) -> BlockedNetwork:
+    """In blocks, whatever the size: gradients of any function of the latent output. On a GPU one block is all."""
     size = None if on_gpu(inputs.device) else BLOCK_BYTES * torch.get_num_threads()
     return BlockedNetwork(inputs, widths, kernel, chains, size)
 
