@@ -46,7 +46,7 @@ def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: 
     varying = _varying([summary["parameters"] for summary in points], axis)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for summary in points:
-        label = {name: summary["parameters"][name] for name in varying}
+        label = {name: _value(summary["parameters"], name) for name in varying}
         groups.setdefault(json.dumps(label), []).append(summary)
     reach = _reach([summary["parameters"][axis] for summary in points])
     keys = sorted(groups, key=lambda key: list(json.loads(key).values()))
@@ -57,11 +57,16 @@ def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
     """Parameters that tell series apart; width ratios only where the depth does not say them already."""
     names = [
         name
-        for name in (parameters[0] if parameters else {})
-        if name != axis and len({json.dumps(point[name]) for point in parameters}) > 1
+        for name in {name: None for point in parameters for name in point}
+        if name != axis and len({json.dumps(_value(point, name)) for point in parameters}) > 1
     ]
     ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
     return [name for name in names if not (name == "width_ratios" and ordinary)]
+
+
+def _value(parameters: Mapping[str, Any], name: str) -> Any:
+    """Readout and channel go without saying where they are Gaussian."""
+    return parameters.get(name, "gaussian")
 
 
 def _reach(values: Sequence[float]) -> NDArray[np.float64]:

@@ -25,9 +25,10 @@ def with_error(value: float, error: float | None) -> str:
 
 def describe(parameters: Mapping[str, Any]) -> str:
     """A point in a few words."""
+    channel = f"{parameters['channel']} " if "channel" in parameters else ""
     return (
         f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
-        f"alpha={parameters['sample_ratio']:g} Delta={parameters['noise_variance']:g}"
+        f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
     )
 
 

@@ -98,9 +98,7 @@ class PredictionMeans:
         value = statistic(total / count)
         if self.batches < 2:
             return value, torch.full_like(value, torch.nan)
-        left_out = torch.stack(
-            [statistic((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)]
-        )
+        left_out = torch.stack([statistic((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)])
         if corrected:
             value = self.batches * value - (self.batches - 1) * left_out.mean(0)
         return value, (self.batches - 1) * left_out.var(0, correction=0)

@@ -12,7 +12,6 @@ from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import dispatch
 from nishimori_kernels.energy.activations import ActivationKernel
 from nishimori_kernels.energy.batched import BatchedNetwork
-from nishimori_kernels.energy.blocked import BlockedNetwork
 from nishimori_kernels.rng.streams import Stream
 
 
@@ -60,7 +59,6 @@ class Posterior:
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
-        self._pulled: dict[int, BlockedNetwork] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
         self.recordings: dict[object, object] = {}  # on CUDA: see samplers.recorded
@@ -140,15 +138,6 @@ class Posterior:
             )
         return self._forces[chains]
 
-    def _pulled_network(self, chains: int) -> BlockedNetwork:
-        """The training inputs' where the channel is not Gaussian: energies and forces by the same passes."""
-        if chains not in self._pulled:
-            network = self.problem.network
-            self._pulled[chains] = dispatch.blocked_network_of(
-                self.rows("train"), network.widths, self._activation, chains
-            )
-        return self._pulled[chains]
-
     def latent(self, position: Position, inputs: str = "train") -> Tensor:
         """F on the "train" or "test" inputs, [instances, chains, samples]: a buffer, valid until the next call."""
         return self._latent_network(inputs, position.layout.chains).forward(position.flat)
@@ -159,9 +148,10 @@ class Posterior:
 
     def energy(self, position: Position) -> Tensor:
         """U, [instances, chains], float64."""
-        if self._gaussian:
-            return self._energy(self.latent(position) - self._labels, position)
-        return self._general_energy(self._pulled_network(position.layout.chains).forward(position.flat), position)
+        latent = self.latent(position)
+        return (
+            self._energy(latent - self._labels, position) if self._gaussian else self._general_energy(latent, position)
+        )
 
     def _general_energy(self, latent: Tensor, position: Position) -> Tensor:
         return chain_dot(position, position) / 2 - self.law.log_likelihood(self._labels, latent).sum(-1)
@@ -181,7 +171,7 @@ class Posterior:
         """F - y with the Gaussian channel, else F; and the gradient."""
         gradient, chains = position.empty_like() if out is None else out, position.layout.chains
         if not self._gaussian:
-            network = self._pulled_network(chains)
+            network = self._latent_network("train", chains)
             return network.slope_gradient(position.flat, self._labels, self.law.slope, gradient.flat), gradient
         noise = self.problem.channel.noise_variance
         return self._force(chains).misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
