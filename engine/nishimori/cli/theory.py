@@ -53,7 +53,8 @@ def theory(
         sample_ratio: training samples per input dimension, alpha = n / d.
         noise_variance: variance of the label noise, Delta; 0 is for probit alone, and logistic takes a temperature.
         channel: how labels are made from the latent output F. gaussian: F + noise; probit: the sign of F + noise;
-            logistic: 1 with probability 1 / (1 + exp(-F / temperature)), else -1; tanh, relu: that function of F, + noise.
+            logistic: 1 with probability 1 / (1 + exp(-F / temperature)), else -1; tanh, relu: that function of F, +
+            noise.
         temperature: of the logistic channel.
         json: print one JSON object and nothing else.
     """

@@ -19,8 +19,8 @@ MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
 @dataclass(frozen=True, eq=False)
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
-    F on the test inputs, [instances, chains, test_samples], where there are some, and `label_means` E[y | F] there where
-    that is not F; all float64."""
+    F on the test inputs, [instances, chains, test_samples], where there are some, and `label_means` E[y | F] there
+    where that is not F; all float64."""
 
     values: dict[str, Tensor]
     test_predictions: Tensor | None = None

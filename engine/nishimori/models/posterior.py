@@ -64,7 +64,7 @@ class Posterior:
         self.recordings: dict[object, object] = {}  # on CUDA: see samplers.recorded
         if not (self.exact_force or self._gaussian):
             raise ValueError(
-                f"precision {precision!r} is one of forces of the Gaussian channel alone; use fp32 or fp64 with this one"
+                f"precision {precision!r} is one of forces of the Gaussian channel alone; use fp32 or fp64 with this"
             )
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)

@@ -117,8 +117,8 @@ def matched_teacher(
     """Draw teachers from the prior, Gaussian inputs, noisy labels and a test set.
 
     Law: weights, inputs iid N(0, 1); y drawn by the channel given F*(x), for the Gaussian one y = F*(x) +
-    sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same normal numbers; a fixed readout
-    is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
+    sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same normal numbers; a fixed
+    readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
     alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
 
     Raises ValueError where a size is below one, or the activation or the channel cannot be sampled.

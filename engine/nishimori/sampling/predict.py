@@ -21,8 +21,8 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """`mean` and `latent_variance` of F (or of the module's output) over the posterior; `label_mean` and `variance` of a
-    label, the channel's noise included where it has one: [instances, rows], for a module [rows, ...].
+    """`mean` and `latent_variance` of F (or of the module's output) over the posterior; `label_mean` and `variance` of
+    a label, the channel's noise included where it has one: [instances, rows], for a module [rows, ...].
 
     Of classes -1 and 1, (1 + label_mean) / 2 is the probability of 1.
     """

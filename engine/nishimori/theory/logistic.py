@@ -1,4 +1,4 @@
-"""Logistic regression on the output: the equivalent linear model under p(y | S) = 1 / (1 + exp(-y S / T)), by quadrature.
+"""Logistic regression on the output: the equivalent linear model under p(y | S) = 1 / (1 + exp(-y S / T)).
 
     p(V) = E_w 1 / (1 + exp(-(a V + b w) / T)),   the probability of the label 1; p(-V) that of -1
 
@@ -77,9 +77,9 @@ def _law_of_the_label(
     deviation = math.sqrt(gamma + signal * error_per_weight)
     width = max(deviation, temperature) / max(mean_scale, 1e-300)
     edge = min(_REACH, _SATURATED * width)
-    points, weights = panel_rule((0.0, edge), min(0.5, width) / fineness)
+    points, weights = panel_rule((0.0, edge), min(1.0, 2.0 * width) / fineness)
     if edge < _REACH:
-        beyond, more = panel_rule((edge, _REACH), 0.5 / fineness)
+        beyond, more = panel_rule((edge, _REACH), 1.0 / fineness)
         points, weights = np.concatenate([points, beyond]), np.concatenate([weights, more])
     weights = 2.0 * weights * gaussian_density(points)
     law = _by_the_logistic if temperature < deviation else _by_the_normal
@@ -96,7 +96,7 @@ def _by_the_normal(means: Array, deviation: float, temperature: float, fineness:
 
 def _by_the_logistic(means: Array, deviation: float, temperature: float, fineness: float) -> tuple[Array, Array, Array]:
     """The same as E_l Phi((mean + T l) / b) over l of the logistic law: for T < b, where that is smooth in l."""
-    number = math.ceil(4 * _LOGISTIC_REACH * fineness)
+    number = math.ceil(2 * _LOGISTIC_REACH * fineness)
     logistics = _LOGISTIC_REACH * np.arange(-number, number + 1) / number
     weights = special.expit(logistics) * special.expit(-logistics) * _LOGISTIC_REACH / number
     margins = (means + temperature * logistics) / deviation
