@@ -10,7 +10,6 @@ The average of KL is not negative, and for the infinitely wide network it stays 
 and knows the first two terms without sampling has a small error bar.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,12 +93,6 @@ class Information:
             evidence,
             acceptance,
         )
-
-
-def gaussian_channel_log_likelihood(labels: Values, latent: Values, noise_variance: float) -> Values:
-    """log p(labels | latent) of every instance, [instances], from [instances, samples] each."""
-    constant = math.log(2 * math.pi * noise_variance)
-    return -0.5 * (constant + (labels - latent) ** 2 / noise_variance).sum(-1)
 
 
 def _bracket(evidence: EvidenceBounds, offset: Values, samples: int) -> Bracket:

@@ -172,7 +172,7 @@ def require_labels(channel: Channel, labels: Tensor) -> None:
 
 _TORCH: dict[str, tuple[Elementwise, Elementwise]] = {
     "identity": (lambda latent: latent, torch.ones_like),
-    "tanh": (torch.tanh, lambda latent: 1 - torch.tanh(latent).square()),
+    "tanh": (torch.tanh, lambda latent: torch.cosh(latent).square().reciprocal()),
     "relu": (torch.relu, lambda latent: (latent > 0).to(latent.dtype)),
 }
 

@@ -1,5 +1,7 @@
 """The posterior of a network's weights as a target density."""
 
+import math
+
 from torch import Tensor
 
 from nishimori.description import GaussianChannel
@@ -73,6 +75,12 @@ class Posterior:
     def exact_force(self) -> bool:
         """Whether `gradient` is that of `energy`, but for rounding in the precision of positions."""
         return self.precision not in dispatch.FORCES
+
+    @property
+    def omitted_constant(self) -> float:
+        """What U leaves out of log p(y | F), a sample, in nats: -log(2 pi noise_variance) / 2 of the Gaussian channel,
+        nothing of others."""
+        return -0.5 * math.log(2 * math.pi * self.problem.channel.noise_variance) if self._gaussian else 0.0
 
     @property
     def activation(self) -> ActivationKernel:

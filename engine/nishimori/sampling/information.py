@@ -5,10 +5,11 @@ from functools import partial
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
 from nishimori.chains.progress import Progress, reporter
 from nishimori.measurement.evidence import EvidenceBounds
-from nishimori.measurement.information import Information, gaussian_channel_log_likelihood
+from nishimori.measurement.information import Information
 from nishimori.measurement.kernel_reference import KernelReference
+from nishimori.models.label_laws import label_law
 from nishimori.models.posterior import Posterior
-from nishimori.models.problem import Problem
+from nishimori.models.problem import CPU, Problem
 from nishimori.models.randomness import Randomness
 from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import require_whole
@@ -38,7 +39,8 @@ def information(
     instance gives depends on (seed, point, its identity) and the counts alone.
 
     Raises ValueError where there is no teacher, for another target or method, for counts that are too small, or with
-    `control` for an activation of one's own whose kernel is not known; `control=False` does without.
+    `control` for an activation of one's own whose kernel is not known, or another channel than the Gaussian one;
+    `control=False` does without.
     """
     posterior = _posterior_of(target)
     _require(method, rungs, chains)
@@ -46,10 +48,10 @@ def information(
     teacher = problem.known_teacher()
     reference = KernelReference(problem, seed, point).information if control else None
     weights = _weights(posterior, rungs, chains, seed, point, report)
-    noise = problem.channel.noise_variance
-    evidence = EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), problem.samples, noise)
-    likelihood = gaussian_channel_log_likelihood(problem.labels.numpy(), teacher.latent.numpy(), noise)
-    return Information.of(evidence, likelihood, problem.samples, weights.acceptance, reference)
+    constant = problem.samples * posterior.omitted_constant
+    evidence = EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), constant)
+    likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1)
+    return Information.of(evidence, likelihood.numpy(), problem.samples, weights.acceptance, reference)
 
 
 def _weights(posterior: Posterior, rungs: int, chains: int, seed: int, point: str, report: Progress) -> LogWeights:
