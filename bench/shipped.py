@@ -8,7 +8,7 @@ from torch import Tensor
 from nishimori_kernels.accept import gpu as accept
 from nishimori_kernels.blocks import Blocks, Buffer
 from nishimori_kernels.energy.configs import DEFAULT, Configs, class_of, configs_of, read_table
-from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
+from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS, WIDEST, TritonActivation
 from nishimori_kernels.energy.products import TritonProducts
 from nishimori_kernels.energy.small import SmallNetwork
 from nishimori_kernels.leapfrog import gpu as leapfrog
@@ -61,10 +61,24 @@ def _moves(config: str, blocks: Blocks, dtype: torch.dtype) -> Listed:
     yield from _listed(config, lambda: leapfrog.rotate_(first, second, step))
     yield from _listed(config, lambda: leapfrog.kick_drift_(first, second, third, step, step))
     yield from _listed(config, lambda: leapfrog.kick_rotate_(first, second, third, step, step))
+    if dtype == torch.float32:
+        yield from _advances(config, first, second)
     yield from _listed(config, lambda: refresh.fill_normals_(first, address))
     yield from _listed(config, lambda: accept.restore_(rejected, first, second))
     for own, launched in _listed(config, lambda: overlap.row_dot(first, second)):
         yield own if launched.kernel is overlap.partial_dot_kernel else _format_of(own), launched
+
+
+def _advances(config: str, position: Buffer, momentum: Buffer) -> Listed:
+    """With the gradient and what is kept of the position in every format of a force."""
+    blocks = position.blocks
+    coefficients = torch.zeros(5, len(blocks.sizes), blocks.instances, blocks.chains, dtype=torch.float64)
+    for name, dtype in HALVES.items():
+        slope = torch.zeros(blocks.elements, dtype=dtype)
+        own = position, momentum, slope, coefficients, 1.0, slope
+        yield from _listed(f"{name} {config}", lambda own=own: leapfrog.advance_(*own))
+    own = position, momentum, position.flat, coefficients, 1.0, None
+    yield from _listed(config, lambda: leapfrog.advance_(*own))
 
 
 def _format_of(config: str) -> str:
@@ -89,6 +103,17 @@ def _activations(kind: str, config: str, dtype: torch.dtype) -> Listed:
     yield from _listed(config, lambda: kernel.read_out(u, hidden, readout, 0.5, gradient))
     own = gradient, readout, 0.5, u, hidden, delta, readout, out
     yield from _listed(config, lambda: kernel.pull_back_read_out(*own))
+    for width, samples in ((100, 400), (1000, 2000), (WIDEST, 2000)):
+        yield from _misfit(kernel, f"{config} width={width}", width, samples, dtype)
+
+
+def _misfit(kernel: TritonActivation, config: str, width: int, samples: int, dtype: torch.dtype) -> Listed:
+    """The readout's, of a top layer with as many units as a program can hold at once and with fewer."""
+    top, readout = torch.zeros(2, width, samples, dtype=dtype), torch.zeros(2, width)
+    labels, residual = torch.zeros(1, 1, samples), torch.zeros(2, samples)
+    shares = torch.zeros(2, 8, width)
+    yield from _listed(config, lambda: kernel.pull_back_misfit(top, readout, labels, 0.5, 0.5, residual))
+    yield from _listed(config, lambda: kernel.weigh_readout(shares, readout, 0.5, readout))
 
 
 def _small(kind: str, widths: tuple[int, ...], precision: str, chains: int) -> Listed:
@@ -99,7 +124,12 @@ def _small(kind: str, widths: tuple[int, ...], precision: str, chains: int) -> L
     count = chains * (width * width * len(widths) + width)
     weights, labels = torch.zeros(count, dtype=torch.float32), torch.zeros(1, 1, 200, dtype=torch.float32)
     config = f"{kind} {precision} layers={len(widths)} width={width} chains={chains}"
-    launches = _listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights)))
+    momentum, coefficients = torch.zeros_like(weights), torch.zeros(5, len(widths) + 1, 1, chains, dtype=torch.float64)
+    force.load(weights)
+    launches = [
+        *_listed(config, lambda: force.misfit_gradient(weights, labels, 0.1, torch.zeros_like(weights))),
+        *_listed(f"{config} advance", lambda: force.advance(weights, momentum, labels, 0.1, coefficients)),
+    ]
     for own, launched in launches:
         yield (f"{own} tl.dot" if "gradient" in launched.kernel.__name__ else own), launched
 

@@ -15,6 +15,8 @@ from nishimori_kernels.energy.blocked import BlockedNetwork
 from nishimori_kernels.energy.coarse import CoarseNetwork
 from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
 from nishimori_kernels.energy.small import SmallNetwork, is_small
+from nishimori_kernels.leapfrog.advance import advance_, coefficients_of
+from nishimori_kernels.leapfrog.reference import advance_ as definition
 from nishimori_kernels.pieces import PIECE
 from nishimori_kernels.rng.address import Address, address_of
 from nishimori_kernels.rng.streams import Stream
@@ -90,6 +92,20 @@ def test_a_kick_with_what_follows_is_the_definition_bit_for_bit(move, blocks, dt
         move(*found, kick, way, "triton")
         move(*expected, kick, way, "torch")
         assert all(torch.equal(own.flat, other.flat) for own, other in zip(found, expected, strict=True))
+
+
+@cases
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_an_advance_is_the_definition_bit_for_bit(blocks, dtype):
+    own = [buffer(blocks, torch.float64, seed).parts for seed in range(2, 7)]
+    factors = [torch.stack([part[..., 0] for part in parts]) for parts in own]
+    (q, p), gradient = (buffer(blocks, torch.float32, seed) for seed in (0, 1)), buffer(blocks, torch.float32, seed=7)
+    pair = [Buffer(each.flat.clone(), blocks) for each in (q, p)]
+    rounded, slope = torch.full_like(q.flat, torch.nan, dtype=dtype), gradient.flat.to(dtype)
+    advance_(q, p, slope, coefficients_of(blocks, *factors), 0.75, rounded)
+    definition(*pair, slope, coefficients_of(blocks, *factors), 0.75)
+    assert torch.equal(q.flat, pair[0].flat) and torch.equal(p.flat, pair[1].flat)
+    assert torch.equal(rounded, q.flat.to(dtype))
 
 
 @cases
@@ -237,24 +253,48 @@ def assert_close_to_the_definition(force, case: Network, name: str, tolerance: f
         found, expected = found_gradient(force, case, noise_variance), expected_gradient(case, name, noise_variance)
         for own, other in zip(found, expected, strict=True):
             assert float((own - other).norm() / other.norm()) < largest
+    assert_moves_as_it_pulls(force, case, name, largest)
+
+
+def assert_moves_as_it_pulls(force, case: Network, name: str, tolerance: float) -> None:
+    """Two advances are those by the definition's gradients, for a straight drift and for a rotation: changes of
+    position and momentum, to the rounding of the force."""
+    noise_variance = 0.1
+    flat = torch.cat([weight.flatten() for weight in case[0]])
+    lengths = [weight.numel() for weight in case[0]]
+    blocks = Blocks(2, 3, tuple(weight[0, 0].numel() for weight in case[0]))
+    kick = torch.tensor([[0.02, 0.04, 0.01], [0.03, 0.06, 0.015]], dtype=torch.float64, device=DEVICE)
+    zero, one = torch.zeros_like(kick), torch.ones_like(kick)
+    for own in ((kick, kick, one, 3 * kick, zero), (kick, zero, kick.cos(), kick.sin(), kick.sin())):
+        coefficients = coefficients_of(blocks, *own)
+        momentum = torch.randn(flat.shape, generator=torch.Generator().manual_seed(2)).double().to(DEVICE)
+        found, expected = [flat.float(), momentum.float()], [flat.clone(), momentum.clone()]
+        force.load(found[0])
+        for _ in range(2):
+            force.advance(*found, case[2].float(), noise_variance, coefficients)
+            now = [part.view(shape.shape) for part, shape in zip(expected[0].split(lengths), case[0], strict=True)]
+            gradient = expected_gradient((now, *case[1:]), name, noise_variance)[0] - expected[0]
+            definition(Buffer(expected[0], blocks), Buffer(expected[1], blocks), gradient, coefficients)
+        for values, wanted, before in zip(found, expected, (flat, momentum), strict=True):
+            assert float((values.double() - wanted).norm() / (wanted - before).norm()) < tolerance
 
 
 SMALL = [shape for shape in SHAPES if is_small(7, shape[0], "bf16")]
 
 
-@pytest.mark.parametrize("least_programs", [1, 1000])
+@pytest.mark.parametrize("at_a_time", [1, 1000])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("widths", "samples", "readout"), [*SMALL, ((128,), 70, True)])
 @pytest.mark.parametrize(("precision", "tolerance"), COARSE)
 def test_gradients_in_one_launch_are_the_definition(
-    widths, samples, readout, name, precision, tolerance, least_programs, monkeypatch
+    widths, samples, readout, name, precision, tolerance, at_a_time, monkeypatch
 ):
     """By a program a network, and by several; float32, which the interpreter does not round to tf32, there alone."""
     if interpreted() and precision == "bf16":
         pytest.skip("the interpreter multiplies no bfloat16")
     if not interpreted() and precision == "tf32":
         pytest.skip("on a GPU this kernel takes 16-bit formats")
-    monkeypatch.setattr("nishimori_kernels.energy.small.LEAST_PROGRAMS", least_programs)
+    monkeypatch.setattr("nishimori_kernels.energy.small.MULTIPROCESSORS", at_a_time)
     case = network(widths, samples, readout)
     force = SmallNetwork(case[1].float(), widths, TRITON_ACTIVATIONS[name], 3, precision)
     exact = interpreted() and precision == "tf32"

@@ -89,3 +89,22 @@ def test_replays_draw_afresh_and_the_same_step_draws_the_same(precision, widths)
     assert torch.equal(first, again)
     assert not torch.isclose(first, second, rtol=1e-6, atol=0).any()
     assert not torch.isclose(first[:, :-1], first[:, 1:], rtol=1e-6, atol=0).any(), "chains share their numbers"
+
+
+@sizes
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 1e-2), ("fp16", 2e-2), ("bf16", 0.1), ("bf16x3", 1e-3)])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_force_that_moves_the_weights_itself_follows_the_same_trajectory(
+    integrator, precision, tolerance, widths, monkeypatch
+):
+    """As one whose gradient is handed over: to rounding, in units of the way that is gone."""
+    kernel = kernel_on(DEVICE, precision, widths, integrator)
+    start = start_of(kernel)
+    found, info = kernel.step(start, 0)
+    monkeypatch.setattr(nm.Posterior, "mover", lambda self, chains: None)
+    other = kernel_on(DEVICE, precision, widths, integrator)
+    expected, _ = other.step(start_of(other), 0)
+    moved_chains = info.accepted.cpu()
+    assert moved_chains.any()
+    way, off = ((tensors(found)[0] - tensors(state)[0])[moved_chains].norm() for state in (start, expected))
+    assert float(off) < tolerance * float(way)

@@ -61,6 +61,7 @@ def test_networks_that_are_not_small_are_recorded_too():
         assert len(target.recordings) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("recorded", [True, False])
 def test_the_host_waits_for_nothing(recorded, monkeypatch):
     """Neither in a transition nor for what is observed of it, until its block of numbers is received."""

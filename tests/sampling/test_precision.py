@@ -76,7 +76,7 @@ def test_a_run_records_the_measurement_and_samples_in_what_it_chose():
 @pytest.mark.gpu
 def test_a_gpu_has_more_to_choose_from():
     target = nm.Posterior(problem(), "auto", "cuda")
-    assert target.precisions() == ("fp32", "bf16", "fp16", "tf32")
+    assert target.precisions() == ("fp32", "bf16", "fp16", "tf32", "bf16x3")
     run = nm.sample(target, nm.HMC(num_steps=4), chains=2, warmup=2, draws=4, start="teacher", progress=silent)
     assert [choice.precision for choice in run.calibration.precisions] == list(target.precisions())
     assert isinstance(run.target, nm.Posterior) and run.target.precision == run.calibration.precision

@@ -1,6 +1,7 @@
 """The posterior of a network's weights as a target density."""
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -184,6 +185,13 @@ class Posterior:
         noise = self.problem.channel.noise_variance
         return self._force(chains).misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
 
+    def mover(self, chains: int) -> "Mover | None":
+        """What follows the force with fewer passes over the weights, where the force can: see `Mover`."""
+        force = self._force(chains)
+        if not (self._gaussian and isinstance(force, dispatch.MovingForce)):
+            return None
+        return Mover(force, self._labels, self.problem.channel.noise_variance)
+
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """Chains at the teacher ("teacher") or at independent prior draws ("prior").
 
@@ -201,3 +209,20 @@ class Posterior:
         for block, weights in zip(position.blocks, teacher.weights.blocks, strict=True):
             block.copy_(self._place(weights).expand_as(block))
         return position
+
+
+@dataclass(frozen=True)
+class Mover:
+    """Kicks by the force of a posterior, each with the drift or rotation after it, in the launches that compute the
+    force: for positions that nothing else moves after they were loaded."""
+
+    force: dispatch.MovingForce
+    labels: Tensor
+    noise_variance: float
+
+    def load(self, position: Position) -> None:
+        self.force.load(position.flat)
+
+    def advance_(self, position: Position, momentum: Position, coefficients: Tensor) -> None:
+        """Position and momentum after `nishimori_kernels.leapfrog.advance` with the force at the position."""
+        self.force.advance(position.flat, momentum.flat, self.labels, self.noise_variance, coefficients)

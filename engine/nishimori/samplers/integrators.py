@@ -9,15 +9,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from nishimori.models.layout import Position, add_scaled_, kick_drift_, kick_rotate_, rotate_
+from nishimori_kernels.leapfrog.advance import coefficients_of
 
 
 @dataclass(frozen=True)
 class Splitting:
     """`kick_(momentum, position, gradient, time)` and `drift_(position, momentum, time)`, in place, and one after the
-    other `kick_drift_(position, momentum, gradient, time of the kick, time of the drift)`.
+    other `kick_drift_(position, momentum, gradient, time of the kick, time of the drift)`. `coefficients(position,
+    time of the kick, time of the drift)` are what a force needs that does both itself (`leapfrog.advance`).
 
     A step of size h kicks by kicks[0] h, drifts by drifts[0] h, kicks by kicks[1] h, ...; `kicks`, one longer than
     `drifts`, and `drifts` read the same from both ends and sum to 1. `order` is that of the energy error in h.
@@ -28,6 +31,7 @@ class Splitting:
     kick_: Callable[[Position, Position, Position, Tensor], None]
     drift_: Callable[[Position, Position, Tensor], None]
     kick_drift_: Callable[[Position, Position, Position, Tensor, Tensor], None]
+    coefficients: Callable[[Position, Tensor, Tensor], Tensor]
     kicks: tuple[float, ...]
     drifts: tuple[float, ...]
     order: int
@@ -64,6 +68,16 @@ def _drift_rotation_(position: Position, momentum: Position, time: Tensor) -> No
     rotate_(position, momentum, time)
 
 
+def _straight(position: Position, kick: Tensor, drift: Tensor) -> Tensor:
+    one = torch.ones_like(kick)
+    return coefficients_of(position.layout.storage, kick, kick, one, drift, torch.zeros_like(kick))
+
+
+def _rotation(position: Position, kick: Tensor, angle: Tensor) -> Tensor:
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    return coefficients_of(position.layout.storage, kick, torch.zeros_like(kick), cosine, sine, sine)
+
+
 _LAMBDA = 0.1931833275037836
 _MINIMUM_NORM = (_LAMBDA, 1 - 2 * _LAMBDA, _LAMBDA), (0.5, 0.5)
 
@@ -75,7 +89,7 @@ _FOURTH_ORDER = (
     (_OUTER_DRIFT, _INNER_DRIFT, _MIDDLE_DRIFT, _INNER_DRIFT, _OUTER_DRIFT),
 )
 
-_STRAIGHT = _kick_full_, _drift_straight_, kick_drift_
+_STRAIGHT = _kick_full_, _drift_straight_, kick_drift_, _straight
 
 LEAPFROG = Splitting("leapfrog", *_STRAIGHT, (0.5, 0.5), (1.0,), order=2)
 """Stormer-Verlet: kick by U, straight drift."""
@@ -85,6 +99,7 @@ ROTATION = Splitting(
     _kick_likelihood_,
     _drift_rotation_,
     kick_rotate_,
+    _rotation,
     (0.5, 0.5),
     (1.0,),
     order=2,

@@ -80,7 +80,7 @@ def transition(given: Ingredients, state: State, step: int, step_size: Tensor, n
         return Transition(given, _copied(state), number, step_size.clone(), num_steps)
 
     key = given.splitting.name, tuple(step_size.shape), given.randomness, given.streams
-    recorded = recording(given.target, state.position, key, own)
+    recorded = recording(given.target, state.position, key, own, num_steps)
     recorded.moves.load(state, step, step_size)
     moved, info = recorded.follow(num_steps)
     tensors = {name: getattr(info, name).clone() for name in ("acceptance", "accepted", "energy_error", "divergent")}

@@ -14,8 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nishimori_kernels.energy.gpu import TritonActivation
+from nishimori_kernels.blocks import Buffer
+from nishimori_kernels.energy.gpu import WIDEST, TritonActivation
 from nishimori_kernels.energy.weights import Split
+from nishimori_kernels.leapfrog.advance import advance_
 
 FORMATS = {"tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "bf16x3": torch.float32}
 
@@ -36,8 +38,9 @@ class Products(Protocol):
         """out = scale * matrix^T delta * base'(u)."""
         ...
 
-    def add(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
-        """out = added + alpha * first second, with `added` and `out` in float32."""
+    def add(self, added: Tensor | None, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
+        """out = added + alpha * first second, with `added` and `out` in float32; or, without an addend, alpha * first
+        second, with `out` in the format."""
         ...
 
 
@@ -59,8 +62,10 @@ class LibraryProducts:
         torch.bmm(matrix.transpose(1, 2), delta, out=out)
         self._kernel.multiply_derivative_(out, u, hidden, scale)
 
-    def add(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
-        if first.dtype == torch.float32:
+    def add(self, added: Tensor | None, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
+        if added is None:
+            torch.baddbmm(out, first, second, beta=0, alpha=alpha, out=out)
+        elif first.dtype == torch.float32:
             torch.baddbmm(added, first, second, alpha=alpha, out=out)
         else:
             torch.baddbmm(added, first, second, out_dtype=torch.float32, alpha=alpha, out=out)
@@ -97,34 +102,70 @@ class CoarseNetwork:
         self._residual = inputs.new_empty(instances, chains, samples)
         self._ones = inputs.new_ones(instances * chains, self._dims[-1])
         self._rounded: Tensor | None = None
+        self._slope: Tensor | None = None
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """As in `BlockedNetwork`, but for rounding."""
+        self.load(weights)
+        return self._pull_back(weights, weights, labels, 1 / noise_variance, out)
+
+    def load(self, weights: Tensor) -> None:
+        """Take `weights` in the format of the products."""
+        if self._format == torch.float32:
+            self._rounded = weights
+            return
+        if self._rounded is None or self._rounded.numel() != weights.numel():
+            self._rounded = torch.empty_like(weights, dtype=self._format)
+        self._rounded.copy_(weights)
+
+    def advance(
+        self, weights: Tensor, momentum: Tensor, labels: Tensor, noise_variance: float, coefficients: Tensor
+    ) -> None:
+        """Weights and momenta after `leapfrog.advance_` with the gradient of the likelihood at the weights, which are
+        those of the last `load` or `advance`. A coarse gradient stays in the format, undivided by the noise variance."""
+        if self._slope is None or self._slope.numel() != weights.numel():
+            self._slope = torch.empty_like(weights, dtype=self._format)
+        self._pull_back(weights, None, labels, 1.0, self._slope)
+        rounded = None if self._format == torch.float32 else self._rounded
+        blocks = self._split.blocks(weights)
+        pair = Buffer(weights, blocks), Buffer(momentum, blocks)
+        advance_(*pair, self._slope, coefficients, 1 / noise_variance, rounded)
+
+    def _pull_back(self, weights: Tensor, addend: Tensor | None, labels: Tensor, scale: float, out: Tensor) -> Tensor:
+        """out = addend + scale * the gradient of sum (F - y)^2 / 2, or that without an addend; returns F - y."""
         layers, gradients = self._split(weights), self._split(out)
+        added = [None] * len(layers) if addend is None else self._split(addend)
+        assert self._rounded is not None
         with _tensor_units():
             if self._depth == 0:
-                return self._linear(layers[0], labels, noise_variance, gradients[0])
-            rounded = self._split(self._in_format(weights))
+                return self._linear(added[0], labels, scale, gradients[0])
+            rounded = self._split(self._rounded)
             top_scale = self._lift(rounded)
             sampled = len(layers) > self._depth
             readout = layers[-1].flatten(0, 1) if sampled else self._ones
-            top = self._u[-1], self._hidden[-1]
-            scale = self._readout_scale
-            self._kernel.read_out(*top, readout, scale, self._residual, u_scale=top_scale)
-            self._residual.sub_(labels)
-            own = (readout, gradients[-1]) if sampled else (None, None)
-            self._kernel.pull_back_read_out(
-                self._residual, readout, 1.0, *top, self._delta[-1], *own, out_scale=scale / noise_variance
-            )
-            self._descend(rounded, layers, gradients, scale / noise_variance)
+            own = (added[-1], gradients[-1]) if sampled else (None, None)
+            self._meet_labels(readout, labels, top_scale, scale * self._readout_scale, *own)
+            self._descend(rounded, added, gradients, scale * self._readout_scale)
         return self._residual
 
-    def _in_format(self, weights: Tensor) -> Tensor:
-        if self._format == torch.float32:
-            return weights
-        if self._rounded is None or self._rounded.numel() != weights.numel():
-            self._rounded = torch.empty_like(weights, dtype=self._format)
-        return self._rounded.copy_(weights)
+    def _meet_labels(
+        self, readout: Tensor, labels: Tensor, top_scale: float, scale: float, added: Tensor | None, out: Tensor | None
+    ) -> None:
+        """The residual, the top layer's `delta`, and the readout's gradient where it is asked for."""
+        kernel, u, residual = self._kernel, self._u[-1], self._residual
+        if self._dims[-1] <= WIDEST:
+            shares = kernel.pull_back_misfit(u, readout, labels, self._readout_scale, top_scale, residual)
+            if out is not None:
+                kernel.weigh_readout(shares, added, scale, out)
+            return
+        kernel.read_out(u, self._hidden[-1], readout, self._readout_scale, residual, u_scale=top_scale)
+        residual.sub_(labels)
+        summed = None if out is None else torch.empty_like(readout)
+        addend = torch.zeros_like(readout) if added is None else added
+        top = u, self._hidden[-1], self._delta[-1]
+        kernel.pull_back_read_out(residual, readout, 1.0, *top, addend, summed, out_scale=scale)
+        if out is not None and summed is not None:
+            out.copy_(summed.view(out.shape))
 
     def _fold(self, tensor: Tensor, layer: int) -> Tensor:
         """A batch of matrices: of an instance with its chains stacked in the first layer, of a chain above."""
@@ -145,27 +186,28 @@ class CoarseNetwork:
         )
 
     def _descend(
-        self, rounded: Sequence[Tensor], layers: Sequence[Tensor], gradients: Sequence[Tensor], scale: float
+        self, rounded: Sequence[Tensor], added: Sequence[Tensor | None], gradients: Sequence[Tensor], scale: float
     ) -> None:
         """From `delta` of the top layer down to the first; the deltas have still to be multiplied by `scale`."""
         for layer in reversed(range(self._depth)):
             delta = self._fold(self._delta[layer], layer)
             below = self._inputs if layer == 0 else self._hidden[layer - 1].transpose(1, 2)
-            added, written = (self._fold(each[layer], layer) for each in (layers, gradients))
-            self._products.add(added, delta, below, scale * self._scales[layer], written)
+            own, written = added[layer], self._fold(gradients[layer], layer)
+            addend = None if own is None else self._fold(own, layer)
+            self._products.add(addend, delta, below, scale * self._scales[layer], written)
             if layer == 0:
                 return
-            own = self._u[layer - 1], self._hidden[layer - 1], self._scales[layer], self._delta[layer - 1]
-            self._products.descend(rounded[layer].flatten(0, 1), self._delta[layer], *own)
+            beneath = self._u[layer - 1], self._hidden[layer - 1], self._scales[layer], self._delta[layer - 1]
+            self._products.descend(rounded[layer].flatten(0, 1), self._delta[layer], *beneath)
 
-    def _linear(self, readout: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
+    def _linear(self, added: Tensor | None, labels: Tensor, scale: float, out: Tensor) -> Tensor:
         """Of a network without hidden layers."""
+        assert self._rounded is not None
         product = torch.empty_like(self._residual, dtype=self._format)
-        own = readout.to(self._format), self._inputs.transpose(1, 2), product
+        own = self._rounded.view(out.shape), self._inputs.transpose(1, 2), product
         factor = self._products.lift_top(*own, self._readout_scale)
         torch.sub(product.float() * factor, labels, out=self._residual)
-        scale = self._readout_scale / noise_variance
-        self._products.add(readout, self._residual.to(self._format), self._inputs, scale, out)
+        self._products.add(added, self._residual.to(self._format), self._inputs, scale * self._readout_scale, out)
         return self._residual
 
 

@@ -2,7 +2,7 @@
 precision of its own. What is asked for and is not there is refused."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,6 +35,18 @@ class Force(Protocol):
     """Gradients of a squared misfit alone."""
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class MovingForce(Force, Protocol):
+    """A force that moves weights and momenta itself, by `leapfrog.advance_`, where it has the gradient: once `load` has
+    taken the weights, and as long as nothing but `advance` is asked of it and moves them."""
+
+    def load(self, weights: Tensor) -> None: ...
+
+    def advance(
+        self, weights: Tensor, momentum: Tensor, labels: Tensor, noise_variance: float, coefficients: Tensor
+    ) -> None: ...
 
 
 def activation_kernel(

@@ -8,10 +8,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from nishimori_kernels.dispatch import interpreted
 from nishimori_kernels.energy import coefficients
 from nishimori_kernels.pieces import launch
 
@@ -20,6 +22,13 @@ FUSED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 LANES = 2048
 READ, PULL = (32, 64), (16, 128)
 """Units and inputs that a program of `read_out_kernel`, `pull_back_read_out_kernel` has before it at a time."""
+HOLDING: dict[str, Any] = {"num_warps": 16, "enable_fp_fusion": True}
+HELD, LIGHT = 16384, 32768
+"""Elements that a program of `misfit_kernel` holds in registers, all units of some inputs: where an activation is one
+instruction, LIGHT."""
+WIDEST, MOST_INPUTS = 2048, 128
+SUMMED = (64, 32)
+"""Shares and units that a program of `weigh_readout_kernel` has before it at a time."""
 
 _TANH_0, _TANH_1, _TANH_2, _TANH_3, _TANH_4 = map(tl.constexpr, coefficients.TANH)
 _ERF_0, _ERF_1, _ERF_2, _ERF_3, _ERF_4, _ERF_5, _ERF_6 = map(tl.constexpr, coefficients.ERF)
@@ -55,8 +64,11 @@ def erf(x):
 
 
 @triton.jit
-def base_of(u, KIND: tl.constexpr):
-    if KIND == TANH:
+def base_of(u, KIND: tl.constexpr, QUICK: tl.constexpr):
+    """base(u); where QUICK, tanh to 11 bits by the instruction there is for it."""
+    if KIND == TANH and QUICK:
+        return tl.inline_asm_elementwise("tanh.approx.f32 $0, $1;", "=f,f", [u], dtype=tl.float32, is_pure=True, pack=1)
+    elif KIND == TANH:
         return tanh(u)
     elif KIND == ERF:
         return erf(u)
@@ -80,14 +92,14 @@ def slope_of(u, hidden, KIND: tl.constexpr):
 
 
 @triton.jit
-def activate_kernel(u, hidden, scale, count, KIND: tl.constexpr, LANES: tl.constexpr):
+def activate_kernel(u, hidden, scale, count, KIND: tl.constexpr, QUICK: tl.constexpr, LANES: tl.constexpr):
     """u *= scale, hidden = base(u); where the slope needs `hidden` alone, `u` is left as it is."""
     where = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     inside = where < count
     values = tl.load(u + where, mask=inside, other=0.0).to(tl.float32) * scale
     if KIND == ERF:
         tl.store(u + where, values.to(u.dtype.element_ty), mask=inside)
-    tl.store(hidden + where, base_of(values, KIND).to(hidden.dtype.element_ty), mask=inside)
+    tl.store(hidden + where, base_of(values, KIND, QUICK).to(hidden.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -106,7 +118,7 @@ def multiply_derivative_kernel(delta, u, hidden, scale, count, KIND: tl.constexp
 @triton.jit
 def read_out_kernel(
     u, hidden, readout, output, u_scale, scale, width, samples,
-    KIND: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    KIND: tl.constexpr, QUICK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """u *= u_scale, hidden = base(u), output = scale * readout . hidden: some samples of a network a program."""
     network = tl.program_id(0).to(tl.int64)
@@ -119,7 +131,7 @@ def read_out_kernel(
         values = tl.load(u + where, mask=inside, other=0.0).to(tl.float32) * u_scale
         if KIND == ERF:
             tl.store(u + where, values.to(u.dtype.element_ty), mask=inside)
-        made = base_of(values, KIND)
+        made = base_of(values, KIND, QUICK)
         tl.store(hidden + where, made.to(hidden.dtype.element_ty), mask=inside)
         weights = tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
         total += weights[:, None] * made
@@ -154,6 +166,54 @@ def pull_back_read_out_kernel(
         tl.store(out + network * width + rows, added + out_scale * tl.sum(total, axis=1), mask=rows < width)
 
 
+@triton.jit
+def misfit_kernel(
+    u, readout, labels, residual, delta, shares, u_scale, scale, chains, width, samples,
+    KIND: tl.constexpr, QUICK: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """residual = scale * readout . base(u_scale * u) - labels, delta = readout * residual * base', and a share of base .
+    residual: some samples of a network, with all its units, a program."""
+    network, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    rows, columns = tl.arange(0, WIDTH), piece * COLUMNS + tl.arange(0, COLUMNS)
+    there = columns < samples
+    inside = (rows < width)[:, None] & there[None, :]
+    where = network * width * samples + rows[:, None] * samples + columns[None, :]
+    values = u_scale * tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
+    made = base_of(values, KIND, QUICK)
+    weights = tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
+    y = tl.load(labels + network // chains * samples + columns, mask=there, other=0.0)
+    r = scale * tl.sum(weights[:, None] * made, axis=0) - y
+    tl.store(residual + network * samples + columns, r, mask=there)
+    share = tl.sum(made * tl.where(there, r, 0.0)[None, :], axis=1)
+    tl.store(shares + (network * tl.num_programs(1) + piece) * width + rows, share, mask=rows < width)
+    pulled = weights[:, None] * r[None, :] * slope_of(values, made, KIND)
+    tl.store(delta + where, pulled.to(delta.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def weigh_readout_kernel(
+    shares, addend, out, out_scale, pieces, width, ADDED: tl.constexpr, PIECES: tl.constexpr, ROWS: tl.constexpr
+):
+    """out = out_scale * the shares of all pieces, + addend where ADDED: some units of a network a program."""
+    network = tl.program_id(0).to(tl.int64)
+    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    total = tl.zeros((PIECES, ROWS), tl.float32)
+    for low in range(0, pieces, PIECES):
+        piece = low + tl.arange(0, PIECES)
+        inside = (piece < pieces)[:, None] & (rows < width)[None, :]
+        where = (network * pieces + piece[:, None]) * width + rows[None, :]
+        total += tl.load(shares + where, mask=inside, other=0.0)
+    gradient = out_scale * tl.sum(total, axis=0)
+    if ADDED:
+        gradient += tl.load(addend + network * width + rows, mask=rows < width, other=0.0)
+    tl.store(out + network * width + rows, gradient.to(out.dtype.element_ty), mask=rows < width)
+
+
+def is_quick(dtype: torch.dtype) -> bool:
+    """Whether activations in this format need 11 bits alone; the interpreter knows no instruction for so few."""
+    return dtype in (torch.float16, torch.bfloat16) and not interpreted()
+
+
 @dataclass(frozen=True)
 class TritonActivation:
     """The interface of `TorchActivation`, for contiguous tensors on a GPU: `u`, `hidden` and `delta` in float32,
@@ -170,7 +230,7 @@ class TritonActivation:
 
     def apply(self, u: Tensor, out: Tensor, scale: float = 1.0) -> None:
         programs = triton.cdiv(u.numel(), LANES)
-        launch(activate_kernel, (programs,), FUSED, u, out, scale, u.numel(), self.kind, LANES)
+        launch(activate_kernel, (programs,), FUSED, u, out, scale, u.numel(), self.kind, is_quick(u.dtype), LANES)
 
     def multiply_derivative_(self, delta: Tensor, u: Tensor, hidden: Tensor, scale: float = 1.0) -> None:
         programs = triton.cdiv(u.numel(), LANES)
@@ -183,7 +243,7 @@ class TritonActivation:
         grid = u.shape[:-2].numel(), triton.cdiv(samples, READ[1])
         launch(
             read_out_kernel, grid, FUSED,
-            u, hidden, readout, output, u_scale, scale, width, samples, self.kind, *READ,
+            u, hidden, readout, output, u_scale, scale, width, samples, self.kind, is_quick(u.dtype), *READ,
         )  # fmt: skip
 
     def pull_back_read_out(
@@ -206,6 +266,36 @@ class TritonActivation:
             pull_back_read_out_kernel, grid, FUSED,
             gradient, readout, u, hidden, delta, *own, scale, scale if out_scale is None else out_scale,
             width, samples, weighed, self.kind, *PULL,
+        )  # fmt: skip
+
+    def pull_back_misfit(
+        self, u: Tensor, readout: Tensor, labels: Tensor, scale: float, u_scale: float, residual: Tensor
+    ) -> Tensor:
+        """In one pass residual = scale * readout . hidden - labels and, in the memory of `u` [networks, width, samples],
+        delta = readout * residual * base'(u_scale * u).
+
+        Returns shares [networks, pieces, width] of hidden . residual, for `weigh_readout`. `labels` are [instances, 1,
+        samples]; no layer may be wider than WIDEST.
+        """
+        networks, width, samples = u.shape
+        held = max(16, triton.next_power_of_2(width))
+        light = is_quick(u.dtype) and self.from_output
+        columns = min((LIGHT if light else HELD) // held, MOST_INPUTS)
+        pieces = triton.cdiv(samples, columns)
+        shares = readout.new_empty(networks, pieces, width)
+        launch(
+            misfit_kernel, (networks, pieces), HOLDING,
+            u, readout, labels, residual, u, shares, u_scale, scale, networks // len(labels), width, samples,
+            self.kind, is_quick(u.dtype), held, columns,
+        )  # fmt: skip
+        return shares
+
+    def weigh_readout(self, shares: Tensor, addend: Tensor | None, scale: float, out: Tensor) -> None:
+        """out = addend + scale * the sum of all shares; without an addend, that sum alone."""
+        networks, pieces, width = shares.shape
+        launch(
+            weigh_readout_kernel, (networks, triton.cdiv(width, SUMMED[1])), FUSED,
+            shares, shares if addend is None else addend, out, scale, pieces, width, addend is not None, *SUMMED,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nishimori_kernels.dispatch import interpreted
 from nishimori_kernels.energy.configs import Tile
-from nishimori_kernels.energy.gpu import ERF, IDENTITY, TritonActivation, base_of, slope_of
+from nishimori_kernels.energy.gpu import ERF, IDENTITY, TritonActivation, base_of, is_quick, slope_of
 from nishimori_kernels.pieces import launch
 
 GROUP = 8
@@ -119,7 +119,7 @@ def _store(target, where, values, inside, INTERPRETED: tl.constexpr):
 @triton.jit(do_not_specialize=SIZES)
 def lift_kernel(
     first, second, u, hidden, scale, rows, columns, inner,
-    KIND: tl.constexpr, SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    KIND: tl.constexpr, QUICK: tl.constexpr, SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     INTERPRETED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, INNER: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """hidden = base(scale * first second), and u is what base is taken of, where the slope needs it."""
@@ -132,7 +132,7 @@ def lift_kernel(
     where, inside = _places(entry, low_row, low_column, rows, columns, ROWS, COLUMNS)
     if KIND == ERF:
         _store(u, where, values, inside, INTERPRETED)
-    _store(hidden, where, base_of(values, KIND), inside, INTERPRETED)
+    _store(hidden, where, base_of(values, KIND, QUICK), inside, INTERPRETED)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -157,10 +157,11 @@ def descend_kernel(
 @triton.jit(do_not_specialize=SIZES)
 def weigh_kernel(
     first, second, addend, out, scale, rows, columns, inner,
-    SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
-    INTERPRETED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, INNER: tl.constexpr, GROUP: tl.constexpr,
+    ADDED: tl.constexpr, SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr,
+    PRECISION: tl.constexpr, INTERPRETED: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, INNER: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """out = addend + scale * first second, both float32."""
+    """out = scale * first second, + addend where ADDED."""
     columns, inner = columns // ALIGN * ALIGN, inner // ALIGN * ALIGN
     entry, low_row, low_column = _block(rows, columns, ROWS, COLUMNS, GROUP)
     values = scale * _product(
@@ -168,7 +169,9 @@ def weigh_kernel(
         STRAIGHT, SECOND_TURNED, EVEN, PRECISION, INTERPRETED, ROWS, COLUMNS, INNER,
     )  # fmt: skip
     where, inside = _places(entry, low_row, low_column, rows, columns, ROWS, COLUMNS)
-    tl.store(out + where, tl.load(addend + where, mask=inside, other=0.0) + values, mask=inside)
+    if ADDED:
+        values += tl.load(addend + where, mask=inside, other=0.0)
+    _store(out, where, values, inside, INTERPRETED)
 
 
 class Tiles(Protocol):
@@ -200,17 +203,19 @@ class TritonProducts:
         arguments = matrix, delta, own, out, scale, *sizes, self._kernel.kind
         launch(descend_kernel, grid, tile.options, *arguments, *constants)
 
-    def add(self, added: Tensor, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
+    def add(self, added: Tensor | None, first: Tensor, second: Tensor, alpha: float, out: Tensor) -> None:
         sizes = _sizes(first, second)
         tile, constants = self._constants("weigh", sizes, first, sizes[1], sizes[2])
         grid = self._grid(tile, first, sizes)
-        launch(weigh_kernel, grid, tile.options, first, second, added, out, alpha, *sizes, _turned(second), *constants)
+        addend, own = (out, False) if added is None else (added, True)
+        arguments = first, second, addend, out, alpha, *sizes, own, _turned(second)
+        launch(weigh_kernel, grid, tile.options, *arguments, *constants)
 
     def _lift(self, matrix: Tensor, below: Tensor, u: Tensor, hidden: Tensor, scale: float, kind: int) -> None:
         sizes = _sizes(matrix, below)
         tile, constants = self._constants("lift", sizes, matrix, sizes[1], sizes[2])
         grid = self._grid(tile, matrix, sizes)
-        arguments = matrix, below, u, hidden, scale, *sizes, kind, _turned(below)
+        arguments = matrix, below, u, hidden, scale, *sizes, kind, is_quick(hidden.dtype), _turned(below)
         launch(lift_kernel, grid, tile.options, *arguments, *constants)
 
     def _constants(

@@ -20,18 +20,22 @@ import triton.language as tl
 from torch import Tensor
 
 from nishimori_kernels.energy.coarse import FORMATS
-from nishimori_kernels.energy.gpu import IDENTITY, TANH, TritonActivation, base_of, slope_of
+from nishimori_kernels.energy.gpu import IDENTITY, TANH, TritonActivation, base_of, is_quick, slope_of
 from nishimori_kernels.energy.weights import Split
+from nishimori_kernels.leapfrog.gpu import advanced
 from nishimori_kernels.pieces import launch
 
 LARGEST = 128
 SHALLOW_ROWS, DEEP_ROWS, SLOPED_ROWS = 64, 32, 16
 """Inputs that go through the layers together: with one layer; with two; and with two where the slope is more than a
 product. As many as leave no register spilled."""
-LEAST_PROGRAMS = 132
-"""One a multiprocessor of the largest GPUs: rows are split until there are as many."""
+MULTIPROCESSORS, STARTING = 132, 2
+"""How many programs the largest GPUs run at a time, and what a program takes beside its rows, in blocks of them."""
+LANES = tl.constexpr(4)
+"""Inputs of which a thread has some that lie as far apart: its sums over them ask no other thread."""
 OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
-ADDED = 1024
+ADDED, FINISHED = 1024, 8192
+"""Elements that programs of `add_shares_kernel` and `small_gradient_kernel` finish at a time."""
 _FORMATS = {"tf32": tl.float32, "bf16": tl.bfloat16, "fp16": tl.float16}
 
 
@@ -44,41 +48,74 @@ def _matrix(weights, rows: tl.constexpr, columns: tl.constexpr, ROWS: tl.constex
 
 
 @triton.jit
-def _first_sum(matrix, scale, SHARED: tl.constexpr):
-    """What the products of a weight gradient are added to: `scale` times the sum is the gradient, of the prior too
-    where it is not SHARED."""
-    if SHARED:
-        return tl.zeros(matrix.shape, tl.float32)
+def _in_format(values, FORMAT: tl.constexpr, QUICK: tl.constexpr):
+    """Two at a time, as what is used one by one the compiler would convert one by one."""
+    if QUICK and FORMAT == tl.bfloat16:
+        return tl.inline_asm_elementwise(
+            "cvt.rn.bf16x2.f32 $0, $2, $1;", "=r,f,f", [values], dtype=tl.bfloat16, is_pure=True, pack=2
+        )
+    elif QUICK and FORMAT == tl.float16:
+        return tl.inline_asm_elementwise(
+            "cvt.rn.f16x2.f32 $0, $2, $1;", "=r,f,f", [values], dtype=tl.float16, is_pure=True, pack=2
+        )
     else:
-        return matrix / scale
+        return values.to(FORMAT)
 
 
 @triton.jit
-def _store(share, scale, out):
-    """scale * share, row by row with its padding."""
+def _store(share, out):
+    """Row by row, with its padding."""
     row, column = tl.arange(0, share.shape[0])[:, None], tl.arange(0, share.shape[1])[None, :]
-    tl.store(out + row * share.shape[1] + column, scale * share)
+    tl.store(out + row * share.shape[1] + column, share)
 
 
 @triton.jit
-def _store_inside(gradient, scale, out, rows: tl.constexpr, columns: tl.constexpr):
-    """scale * gradient, without its padding."""
-    row, column = tl.arange(0, gradient.shape[0])[:, None], tl.arange(0, gradient.shape[1])[None, :]
-    tl.store(out + row * columns + column, scale * gradient, mask=(row < rows) & (column < columns))
+def _store_inside(share, out, rows: tl.constexpr, columns: tl.constexpr):
+    """Row by row, without its padding."""
+    row, column = tl.arange(0, share.shape[0])[:, None], tl.arange(0, share.shape[1])[None, :]
+    tl.store(out + row * columns + column, share, mask=(row < rows) & (column < columns))
+
+
+@triton.jit
+def _finish(slope, weights, rounded, out, where, inside, scale, coefficients, own, between, ADVANCE: tl.constexpr):
+    """`out` = the gradient, that of the prior and the likelihood's `slope`; or, of weights and the momentum in `out`,
+    what they are after an advance, and `rounded` = scale * the weights."""
+    q = tl.load(weights + where, mask=inside, other=0.0)
+    if ADVANCE:
+        q, p = advanced(q, tl.load(out + where, mask=inside, other=0.0), slope, coefficients, own, between)
+        tl.store(weights + where, q, mask=inside)
+        tl.store(out + where, p, mask=inside)
+        tl.store(rounded + where, (scale * q).to(rounded.dtype.element_ty), mask=inside)
+    else:
+        tl.store(out + where, q + slope, mask=inside)
+
+
+@triton.jit
+def _finish_layer(
+    slope, weights, rounded, out, place, size: tl.constexpr, scale, coefficients, own, between,
+    ADVANCE: tl.constexpr, FINISHED: tl.constexpr,
+):  # fmt: skip
+    """`_finish` of a layer of a network, which begins at `place`."""
+    for low in range(0, size, FINISHED):
+        element = low + tl.arange(0, FINISHED)
+        where, inside = place + element, element < size
+        own_slope = tl.load(slope + where, mask=inside, other=0.0)
+        _finish(own_slope, weights, rounded, out, where, inside, scale, coefficients, own, between, ADVANCE)
 
 
 @triton.jit
 def small_gradient_kernel(
-    weights, inputs, labels, residual, out,
-    chains, samples, padded_samples, rows_a_split, networks, start_2, start_a,
+    weights, rounded, inputs, labels, residual, slope, out, coefficients,
+    chains, samples, padded_samples, rows_a_split, networks, start_2, start_a, between,
     dim: tl.constexpr, width_1: tl.constexpr, width_2: tl.constexpr, scale_1, scale_2, readout_scale, out_scale,
-    SHARED: tl.constexpr, DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr, FORMAT: tl.constexpr,
+    SHARED: tl.constexpr, ADVANCE: tl.constexpr, DEPTH: tl.constexpr, SAMPLED: tl.constexpr, KIND: tl.constexpr,
+    FORMAT: tl.constexpr, QUICK: tl.constexpr, FINISHED: tl.constexpr,
     ROWS: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr,
 ):  # fmt: skip
     """`weights` are flat: W_2 of all networks begins at `start_2`, the readouts at `start_a`. `inputs` [instances,
-    padded_samples, DIM] have zeros around them. `out` is laid out like the weights, or where SHARED [splits, networks,
-    padded], a split's part of the gradient of sum (F - y)^2 / (2 noise_variance), W_1 with its padding, then W_2, then
-    the readout."""
+    padded_samples, DIM] have zeros around them. `slope` is the gradient of sum (F - y)^2 / (2 noise_variance), laid out
+    like the weights and like `out`, which `_finish` describes and which may be the same; or, where SHARED, it is all
+    there is: [splits, networks, padded], a split's part of it, W_1 with its padding, then W_2, then the readout."""
     network, split = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     instance = network // chains
     inputs += instance * padded_samples * DIM
@@ -89,18 +126,16 @@ def small_gradient_kernel(
     place_1 = network * width_1 * dim
     place_2 = start_2 + network * width_2 * width_1
     place_a = start_a + network * top_width
-    matrix_1 = _matrix(weights + place_1, width_1, dim, WIDTH_1, DIM)
-    sum_1 = _first_sum(matrix_1, out_scale * scale_1, SHARED)
-    first = matrix_1.to(FORMAT)
+    first = _matrix(rounded + place_1, width_1, dim, WIDTH_1, DIM)
+    sum_1 = tl.zeros((WIDTH_1, DIM), tl.float32)
     if DEPTH == 2:
-        matrix_2 = _matrix(weights + place_2, width_2, width_1, WIDTH_2, WIDTH_1)
-        sum_2 = _first_sum(matrix_2, out_scale * scale_2, SHARED)
-        second = matrix_2.to(FORMAT)
+        second = _matrix(rounded + place_2, width_2, width_1, WIDTH_2, WIDTH_1)
+        sum_2 = tl.zeros((WIDTH_2, WIDTH_1), tl.float32)
     unit = tl.arange(0, top)
     readout = tl.where(unit < top_width, 1.0, 0.0)
     if SAMPLED:
         readout = tl.load(weights + place_a + unit, mask=unit < top_width, other=0.0)
-    sum_a = tl.zeros((top,), tl.float32)
+    sum_a = tl.zeros((top, LANES), tl.float32)
     column = tl.arange(0, DIM)
     begin = split * rows_a_split
     end = tl.minimum(begin + rows_a_split, samples)
@@ -109,48 +144,63 @@ def small_gradient_kernel(
         there = row < end
         x = tl.load(inputs + row[:, None] * DIM + column[None, :])
         y = tl.load(labels + row, mask=there, other=0.0)
-        u_1 = scale_1 * tl.dot(first, tl.trans(x))
-        h_1 = base_of(u_1, KIND)
+        u_1 = tl.dot(first, tl.trans(x))
+        h_1 = base_of(u_1, KIND, QUICK)
         if DEPTH == 2:
-            rounded = h_1.to(FORMAT)
-            u_top = scale_2 * tl.dot(second, rounded)
-            h_top = base_of(u_top, KIND)
+            below = _in_format(h_1, FORMAT, QUICK)
+            u_top = tl.dot(second, below)
+            h_top = base_of(u_top, KIND, QUICK)
         else:
             u_top = u_1
             h_top = h_1
         r = readout_scale * tl.sum(h_top * readout[:, None], axis=0) - y  # 0 beyond the last input: base(0) = 0
-        tl.store(residual + row, r, mask=there)
-        sum_a += tl.sum(h_top * r[None, :], axis=1)
+        if not ADVANCE:
+            tl.store(residual + row, r, mask=there)
+        weighed = tl.reshape(h_top * r[None, :], (top, ROWS // (2 * LANES), LANES, 2))
+        sum_a += tl.sum(tl.sum(weighed, axis=3), axis=1)
         delta = (r[None, :] * readout[:, None] * slope_of(u_top, h_top, KIND)).to(FORMAT)
         if DEPTH == 2:
-            sum_2 += tl.dot(delta, tl.trans(rounded))
-            pulled = scale_2 * tl.dot(tl.trans(second), delta)
-            delta = (pulled * slope_of(u_1, rounded.to(tl.float32), KIND)).to(FORMAT)
+            sum_2 += tl.dot(delta, tl.trans(below))
+            pulled = tl.dot(tl.trans(second), delta)
+            delta = (pulled * slope_of(u_1, below.to(tl.float32), KIND)).to(FORMAT)
         sum_1 += tl.dot(delta, x)
+    sum_1 = out_scale * scale_1 * sum_1
+    total_a = out_scale * tl.sum(sum_a, axis=1)
+    if DEPTH == 2:
+        sum_2 = out_scale * scale_2 * sum_2
     if SHARED:
         padded: tl.constexpr = WIDTH_1 * DIM + WIDTH_2 * WIDTH_1 * (DEPTH - 1) + top
-        out += (split * networks + network) * padded
-        _store(sum_1, out_scale * scale_1, out)
-        out += WIDTH_1 * DIM
+        slope += (split * networks + network) * padded
+        _store(sum_1, slope)
         if DEPTH == 2:
-            _store(sum_2, out_scale * scale_2, out)
-            out += WIDTH_2 * WIDTH_1
-        tl.store(out + unit, out_scale * sum_a)
+            _store(sum_2, slope + WIDTH_1 * DIM)
+        tl.store(slope + padded - top + unit, total_a)
     else:
-        _store_inside(sum_1, out_scale * scale_1, out + place_1, width_1, dim)
+        _store_inside(sum_1, slope + place_1, width_1, dim)
         if DEPTH == 2:
-            _store_inside(sum_2, out_scale * scale_2, out + place_2, width_2, width_1)
+            _store_inside(sum_2, slope + place_2, width_2, width_1)
+        tl.debug_barrier()
+        _finish_layer(
+            slope, weights, rounded, out, place_1, width_1 * dim, scale_1,
+            coefficients, network, between, ADVANCE, FINISHED,
+        )  # fmt: skip
+        if DEPTH == 2:
+            _finish_layer(
+                slope, weights, rounded, out, place_2, width_2 * width_1, scale_2,
+                coefficients, network + networks, between, ADVANCE, FINISHED,
+            )  # fmt: skip
         if SAMPLED:
-            tl.store(out + place_a + unit, readout + out_scale * sum_a, mask=unit < top_width)
+            where, inside, own = place_a + unit, unit < top_width, network + DEPTH * networks
+            _finish(total_a, weights, rounded, out, where, inside, 1.0, coefficients, own, between, ADVANCE)
 
 
 @triton.jit
 def add_shares_kernel(
-    weights, shares, out, splits, networks, parameters, size_1, size_2, start_2, start_a,
-    dim: tl.constexpr, width_1: tl.constexpr,
+    weights, rounded, shares, out, coefficients, splits, networks, parameters, size_1, size_2, start_2, start_a, between,
+    dim: tl.constexpr, width_1: tl.constexpr, scale_1, scale_2, ADVANCE: tl.constexpr,
     DEPTH: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr, ADDED: tl.constexpr,
 ):  # fmt: skip
-    """out = weights + the shares of all splits, in their order: some elements of a network a program."""
+    """`_finish` of the shares of all splits, added in their order: some elements of a network a program."""
     network = tl.program_id(0).to(tl.int64)
     element = tl.program_id(1) * ADDED + tl.arange(0, ADDED)
     inside = element < parameters
@@ -159,15 +209,17 @@ def add_shares_kernel(
     second, readout = element - size_1, element - size_1 - size_2
     place = element // dim * DIM + element % dim
     where = network * size_1 + element
+    own = tl.where(second < 0, 0, networks) + tl.where(readout < 0, 0, (DEPTH - 1) * networks) + network
     if DEPTH == 2:
         place = tl.where(second < 0, place, WIDTH_1 * DIM + second // width_1 * WIDTH_1 + second % width_1)
         where = tl.where(second < 0, where, start_2 + network * size_2 + second)
     place = tl.where(readout < 0, place, padded - top + readout)
     where = tl.where(readout < 0, where, start_a + network * (parameters - size_1 - size_2) + readout)
-    total = tl.load(weights + where, mask=inside, other=0.0)
+    total = tl.zeros((ADDED,), tl.float32)
     for split in range(splits):
         total += tl.load(shares + (split * networks + network) * padded + place, mask=inside, other=0.0)
-    tl.store(out + where, total, mask=inside)
+    scale = tl.where(second < 0, scale_1, scale_2)
+    _finish(total, weights, rounded, out, where, inside, scale, coefficients, own, between, ADVANCE)
 
 
 def is_small(input_dim: int, widths: Sequence[int], precision: str) -> bool:
@@ -181,6 +233,16 @@ def _rows_of(depth: int, kind: int) -> int:
     return DEEP_ROWS if kind in (TANH.value, IDENTITY.value) else SLOPED_ROWS
 
 
+def _blocks_a_split(blocks: int, networks: int) -> int:
+    """The division of rows after which the last program ends first."""
+
+    def time(splits: int) -> tuple[int, int]:
+        turns = triton.cdiv(networks * splits, MULTIPROCESSORS)
+        return turns * (triton.cdiv(blocks, splits) + STARTING), splits
+
+    return triton.cdiv(blocks, min(range(1, blocks + 1), key=time))
+
+
 class SmallNetwork:
     """The gradient of `CoarseNetwork`, for networks that `is_small` says are."""
 
@@ -192,6 +254,7 @@ class SmallNetwork:
         self._split = Split(instances, chains, dims)
         self._networks, self._chains, self._samples = instances * chains, chains, samples
         self._kernel, self._format = kernel, _FORMATS[precision]
+        self._quick = is_quick(FORMATS[precision])
         self._residual = inputs.new_empty(instances, chains, samples)
         self._shape = (*dims, 0)[:3]
         scales = [kernel.input_scale / math.sqrt(dim) for dim in dims[:-1]]
@@ -200,7 +263,7 @@ class SmallNetwork:
         self._padded = [max(16, triton.next_power_of_2(dim)) for dim in self._shape]
         self._rows = _rows_of(len(widths), kernel.kind)
         blocks = triton.cdiv(samples, self._rows)
-        self._rows_a_split = self._rows * triton.cdiv(blocks, min(blocks, triton.cdiv(LEAST_PROGRAMS, self._networks)))
+        self._rows_a_split = self._rows * _blocks_a_split(blocks, self._networks)
         self._splits = triton.cdiv(samples, self._rows_a_split)
         missing = self._padded[0] - input_dim, blocks * self._rows - samples
         self._inputs = torch.nn.functional.pad(inputs, (0, missing[0], 0, missing[1])).to(FORMATS[precision])
@@ -209,24 +272,51 @@ class SmallNetwork:
         padded = self._padded[1] * self._padded[0] + (self._padded[2] * self._padded[1] if width_2 else 0)
         shared = self._splits * self._networks * (padded + self._padded[len(widths)])
         self._shares = inputs.new_empty(shared) if self._splits > 1 else None
+        self._rounded: Tensor | None = None
+        self._slope: Tensor | None = None
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """As in `BlockedNetwork`, but for rounding."""
+        self.load(weights)
+        return self._run(weights, labels, noise_variance, out, None)
+
+    def load(self, weights: Tensor) -> None:
+        """As in `CoarseNetwork`, with the scales of the layers."""
+        if self._rounded is None or self._rounded.numel() != weights.numel():
+            self._rounded = torch.empty_like(weights, dtype=self._inputs.dtype)
+            self._slope = torch.empty_like(weights)
+        layers = self._split(weights), self._split(self._rounded)
+        for layer, rounded, scale in zip(*layers, self._scales[: self._split.depth], strict=False):
+            torch.mul(layer, scale, out=rounded)
+
+    def advance(
+        self, weights: Tensor, momentum: Tensor, labels: Tensor, noise_variance: float, coefficients: Tensor
+    ) -> None:
+        """As in `CoarseNetwork`: weights and momenta go through memory once."""
+        self._run(weights, labels, noise_variance, momentum, coefficients)
+
+    def _run(
+        self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor, coefficients: Tensor | None
+    ) -> Tensor:
+        """The gradient to `out`; or, with coefficients, `weights` and their momentum `out` after an advance."""
         depth, parameters = self._split.depth, weights.numel() // self._networks
         starts = self._networks * self._sizes[0], self._networks * sum(self._sizes)
+        advance = coefficients is not None
+        factors, between = (coefficients, coefficients[0].numel()) if advance else (self._residual, 0)
+        slope = self._shares if self._shares is not None else self._slope if advance else out
         launch(
             small_gradient_kernel, (self._networks, self._splits), OPTIONS,
-            weights, self._inputs, labels, self._residual, out if self._shares is None else self._shares,
-            self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks, *starts,
+            weights, self._rounded, self._inputs, labels, self._residual, slope, out, factors,
+            self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks, *starts, between,
             *self._shape, *self._scales, self._readout_scale, self._readout_scale / noise_variance,
-            self._shares is not None, depth, parameters > sum(self._sizes), self._kernel.kind, self._format,
-            self._rows, *self._padded,
+            self._shares is not None, advance, depth, parameters > sum(self._sizes), self._kernel.kind,
+            self._format, self._quick, FINISHED, self._rows, *self._padded,
         )  # fmt: skip
         if self._shares is not None:
             launch(
                 add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), OPTIONS,
-                weights, self._shares, out,
-                self._splits, self._networks, parameters, *self._sizes, *starts, *self._shape[:2],
-                depth, *self._padded, ADDED,
+                weights, self._rounded, self._shares, out, factors,
+                self._splits, self._networks, parameters, *self._sizes, *starts, between, *self._shape[:2], *self._scales,
+                advance, depth, *self._padded, ADDED,
             )  # fmt: skip
         return self._residual

@@ -10,6 +10,8 @@ from math import prod
 
 from torch import Tensor
 
+from nishimori_kernels.blocks import Blocks
+
 
 @dataclass(frozen=True)
 class Split:
@@ -28,6 +30,12 @@ class Split:
         """Of one chain, the readout's last."""
         dims = self.dims
         return [*zip(dims[1:], dims[:-1], strict=True), (dims[-1],)]
+
+    def blocks(self, flat: Tensor) -> Blocks:
+        """The same buffer as the moves see it: the readout may be absent."""
+        sizes = tuple(map(prod, self.shapes))
+        rows = self.instances * self.chains
+        return Blocks(self.instances, self.chains, sizes if rows * sum(sizes) == flat.numel() else sizes[:-1])
 
     def __call__(self, flat: Tensor) -> list[Tensor]:
         rows, first, layers = self.instances * self.chains, 0, []

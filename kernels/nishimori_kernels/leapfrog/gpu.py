@@ -79,6 +79,36 @@ def kick_rotate_kernel(
     tl.store(momentum + start + lanes, cosine * p - sine * q, mask=inside)
 
 
+@triton.jit
+def advanced(q, p, g, coefficients, own, between):
+    """Position and momentum after the map of `advance.py`, whose coefficients of a row in a block are `between` apart,
+    the first at `own`."""
+    coefficients += own
+    kick, prior_kick = tl.load(coefficients).to(q.dtype), tl.load(coefficients + between).to(q.dtype)
+    stay, mix = tl.load(coefficients + 2 * between).to(q.dtype), tl.load(coefficients + 3 * between).to(q.dtype)
+    turn = tl.load(coefficients + 4 * between).to(q.dtype)
+    p = p - kick * g - prior_kick * q
+    return stay * q + mix * p, stay * p - turn * q
+
+
+@triton.jit
+def advance_kernel(
+    position, momentum, gradient, coefficients, rounded, gradient_scale, between, table, count, rows,
+    ROUNDED: tl.constexpr, ALIGNED: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
+    _, row, block, _, start, size = place(table, count, rows, ALIGNED)
+    lanes = tl.arange(0, LANES)
+    inside = lanes < size
+    q = tl.load(position + start + lanes, mask=inside, other=0.0)
+    p = tl.load(momentum + start + lanes, mask=inside, other=0.0)
+    g = gradient_scale * tl.load(gradient + start + lanes, mask=inside, other=0.0).to(q.dtype)
+    q, p = advanced(q, p, g, coefficients, block * rows + row, between)
+    tl.store(momentum + start + lanes, p, mask=inside)
+    tl.store(position + start + lanes, q, mask=inside)
+    if ROUNDED:
+        tl.store(rounded + start + lanes, q.to(rounded.dtype.element_ty), mask=inside)
+
+
 def add_scaled_(buffer: Buffer, direction: Buffer, factor: Tensor) -> None:
     """As `leapfrog.add_scaled_`."""
     blocks, pieces = buffer.blocks, pieces_of(buffer.blocks, buffer.flat.device)
@@ -118,4 +148,22 @@ def kick_rotate_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Ten
         kick_rotate_kernel, (pieces.tasks(blocks),), EXACT,
         position.flat, momentum.flat, gradient.flat, *spread_factor(kick, position), cosines, sines, *strides,
         pieces.table, pieces.count, blocks.rows, blocks.chains, pieces.aligned, LANES,
+    )  # fmt: skip
+
+
+def advance_(
+    position: Buffer,
+    momentum: Buffer,
+    gradient: Tensor,
+    coefficients: Tensor,
+    gradient_scale: float,
+    rounded: Tensor | None,
+) -> None:
+    """As `advance.advance_`."""
+    blocks, pieces = position.blocks, pieces_of(position.blocks, position.flat.device)
+    launch(
+        advance_kernel, (pieces.tasks(blocks),), EXACT,
+        position.flat, momentum.flat, gradient, coefficients, position.flat if rounded is None else rounded,
+        gradient_scale, coefficients[0].numel(), pieces.table, pieces.count, blocks.rows,
+        rounded is not None, pieces.aligned, LANES,
     )  # fmt: skip

@@ -34,6 +34,19 @@ def kick_rotate_(position: Buffer, momentum: Buffer, gradient: Buffer, kick: Ten
     rotate_(position, momentum, angle)
 
 
+def advance_(
+    position: Buffer, momentum: Buffer, gradient: Tensor, coefficients: Tensor, gradient_scale: float = 1.0
+) -> None:
+    """The map of `advance.py`; `gradient` in any format, `coefficients` rounded to the buffers'."""
+    wide = coefficients.to(position.flat.dtype).unsqueeze(-1)
+    slopes = Buffer(gradient_scale * gradient.to(position.flat.dtype), position.blocks).parts
+    for block, (q, p, g) in enumerate(zip(position.parts, momentum.parts, slopes, strict=True)):
+        kick, prior_kick, stay, mix, turn = wide[:, block]
+        kicked = p - kick * g - prior_kick * q
+        p.copy_(stay * kicked - turn * q)
+        q.copy_(stay * q + mix * kicked)
+
+
 def _by_block(values: Tensor, buffer: Buffer) -> Tensor:
     wide = buffer.blocks.spread(values).to(buffer.flat.dtype).unsqueeze(-1)
     return wide.expand(len(buffer.blocks.sizes), *wide.shape[1:])
