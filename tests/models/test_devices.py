@@ -7,7 +7,6 @@ import nishimori as nm
 from nishimori.chains.progress import silent
 from nishimori.description import Channel
 
-
 GAUSSIAN = nm.GaussianChannel(0.1)
 OTHERS = [nm.ProbitChannel(0.1), nm.LogisticChannel(0.2), nm.OutputChannel("tanh", 0.1), nm.OutputChannel("relu", 0.1)]
 
