@@ -8,7 +8,7 @@ from torch import Tensor
 from nishimori_kernels.accept import gpu as accept
 from nishimori_kernels.blocks import Blocks, Buffer
 from nishimori_kernels.energy.configs import DEFAULT, Configs, class_of, configs_of, read_table
-from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS, WIDEST, TritonActivation
+from nishimori_kernels.energy.gpu import TRITON_ACTIVATIONS
 from nishimori_kernels.energy.products import TritonProducts
 from nishimori_kernels.energy.small import SmallNetwork
 from nishimori_kernels.leapfrog import gpu as leapfrog
@@ -103,16 +103,8 @@ def _activations(kind: str, config: str, dtype: torch.dtype) -> Listed:
     yield from _listed(config, lambda: kernel.read_out(u, hidden, readout, 0.5, gradient))
     own = gradient, readout, 0.5, u, hidden, delta, readout, out
     yield from _listed(config, lambda: kernel.pull_back_read_out(*own))
-    for width, samples in ((100, 400), (1000, 2000), (WIDEST, 2000)):
-        yield from _misfit(kernel, f"{config} width={width}", width, samples, dtype)
-
-
-def _misfit(kernel: TritonActivation, config: str, width: int, samples: int, dtype: torch.dtype) -> Listed:
-    """The readout's, of a top layer with as many units as a program can hold at once and with fewer."""
-    top, readout = torch.zeros(2, width, samples, dtype=dtype), torch.zeros(2, width)
-    labels, residual = torch.zeros(1, 1, samples), torch.zeros(2, samples)
-    shares = torch.zeros(2, 8, width)
-    yield from _listed(config, lambda: kernel.pull_back_misfit(top, readout, labels, 0.5, 0.5, residual))
+    labels, residual, shares = torch.zeros(2, 1, 256), torch.zeros(8, 256), torch.zeros(8, 4, 64)
+    yield from _listed(config, lambda: kernel.pull_back_misfit(u.flatten(0, 1), readout, labels, 0.5, 0.5, residual))
     yield from _listed(config, lambda: kernel.weigh_readout(shares, readout, 0.5, readout))
 
 

@@ -11,7 +11,7 @@ import torch
 from operation import Operation
 
 ROOT = Path(__file__).parents[1]
-WORKERS = 8
+MOST_WORKERS = 14
 """That share a GPU where pytest-xdist is installed: each of them compiles for itself, most of the time."""
 
 
@@ -25,7 +25,7 @@ def failure(operation: Operation, device: torch.device) -> str:
 
 def gpu_failure() -> str:
     """A sentence where a test that needs a GPU, or runs a kernel of Triton's, does not pass; empty where all do."""
-    side_by_side = ["-n", str(WORKERS)] if find_spec("xdist") else []
+    side_by_side = ["-n", str(min(MOST_WORKERS, os.cpu_count() or 1))] if find_spec("xdist") else []
     if passes(["-m", "gpu or triton", *side_by_side, "tests"]):
         return ""
     return "tests on the GPU fail, so that no number of ours is reported; the end of what pytest says is above"
@@ -34,7 +34,7 @@ def gpu_failure() -> str:
 def passes(arguments: Sequence[str]) -> bool:
     """Whether pytest is content; its last line is printed, or more of what it says where it is not."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("engine", "kernels"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode == 0:
         print(done.stdout.strip().rpartition("\n")[-1], flush=True)

@@ -56,6 +56,22 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (changed(run__precision="tf32", run__device="cpu"), ("run.precision", "tf32", "cannot be had", "use fp32")),
     (changed(run__precision="bf16", sampler__target="collapsed"), ("run.precision", "use")),
     (changed(run__precision="bf16", sampler__kind="pcn"), ("run.precision", "use")),
+    (changed(information__method="imse"), ("information.method", "did you mean 'immse'")),
+    (changed(information__nodes=4), ("information.nodes", "information.method", "ais, collapsed, immse, chain_rule")),
+    (
+        changed(information__method="immse", information__rungs=9),
+        ("information.rungs", "immse", "remove it", "ais, collapsed"),
+    ),
+    (changed(information__method="ais", information__rungs=1), ("information.rungs", ">= 2")),
+    (
+        changed(information__method="collapsed", network__readout="fixed"),
+        ("information.method", "collapsed", "readout", "use", "ais"),
+    ),
+    (changed(information__method="collapsed", network__depth=0), ("information.method", "hidden layers", "use")),
+    *(
+        (changed(information__method=method, channel__kind="probit"), ("information.method", "probit", "chain_rule"))
+        for method in ("collapsed", "immse")
+    ),
     (changed(sweep={"data.sampel_ratio": [1.0, 2.0]}), ("data.sampel_ratio", "not a known key")),
     (changed(sweep={"data.sample_ratio": []}), ("sweep.data.sample_ratio", "at least one value")),
     (changed(sweep={"data.sample_ratio": [1.0, 1.0]}), ("same point twice", "remove")),

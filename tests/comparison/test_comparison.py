@@ -11,7 +11,7 @@ from scipy import stats
 from nishimori.comparison.align import agreement, residuals, z_score, z_scores
 from nishimori.comparison.figures import overlay_figure
 from nishimori.comparison.series import build_series, choose_axis
-from nishimori.comparison.tables import agreement_line, comparison_table, table, with_error
+from nishimori.comparison.tables import agreement_line, comparison_table, table, verdict_table, with_error
 from nishimori.systems import SYSTEMS
 
 
@@ -126,3 +126,25 @@ def test_tables_align() -> None:
     lines = table(["a", "long name"], [["1", "2"], ["333", "4"]]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert "passed" in comparison_table(GRID, "bayes_error")
+
+
+def test_the_verdict_table_shows_the_worst_of_every_criterion() -> None:
+    """A value that could not be computed, null in the file, is worse than any."""
+
+    def criterion(name: str, value: float | None, failure: str = "") -> dict[str, Any]:
+        return {"name": name, "subject": "overlap", "value": value, "bound": 10.0, "failure": failure}
+
+    criteria = [
+        *(criterion("r_hat", value) for value in (1.01, 1.04, 1.02)),
+        *(criterion("bulk_sample_size", value) for value in (900.0, 350.0)),
+        *(criterion("tail_sample_size", value) for value in (400.0, None)),
+        criterion("p_value", 1e-7, "exact check failed"),
+        criterion("warmup", 30.0),
+    ]
+    parameters = {"activation": "tanh", "depth": 1, "input_dim": 9, "sample_ratio": 2.0, "noise_variance": 0.1}
+    verdict = {"passed": False, "failures": ["exact check failed"], "criteria": criteria}
+    old = {"passed": True, "failures": []}
+    rows = [{"parameters": parameters, "verdict": one} for one in (verdict, old)]
+    _, _, row, older = verdict_table(rows).splitlines()
+    assert row.split()[5:] == ["1.0e-07", "-", "1.040", "-", "-", "350", "?", "-", "-", "30/10", "1", "of", "9"]
+    assert older.split()[-3:] == ["0", "of", "0"]

@@ -10,6 +10,7 @@ from experiments import changed, write
 from nishimori.description.config import sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import expand, known_kinds, load_experiment, network_sizes, sample_count
+from nishimori.description.information import INFORMATION_METHODS, information_defaults
 
 
 def test_no_sweep_is_one_point() -> None:
@@ -135,9 +136,37 @@ def test_an_experiment_from_before_the_other_samplers_keeps_its_identity() -> No
     assert other.identity != expected
 
 
+def test_every_method_of_information_says_its_defaults_and_is_part_of_the_identity() -> None:
+    identities = {expand(changed()).points[0].identity}
+    for method in INFORMATION_METHODS:
+        (point,) = expand(changed(information__method=method)).points
+        section = to_plain(point.config)["information"]
+        said = {key: value for key, value in section.items() if value is not None}
+        assert said == {"method": method, **information_defaults(method)}
+        identities.add(point.identity)
+    assert len(identities) == 1 + len(INFORMATION_METHODS)
+
+
 def test_every_kind_of_sampler_says_its_defaults() -> None:
     for kind in known_kinds():
         (point,) = expand(changed(sampler__kind=kind)).points
         section = to_plain(point.config)["sampler"]
         for key, value in sampler_defaults(kind).items():
             assert section[key] == value, (kind, key)
+
+
+def test_layer_overlaps_are_named_once_and_change_the_identity_where_they_are_asked_for() -> None:
+    """An experiment older than the section keeps its identity, also where it says the default."""
+    plain, said, asked = (
+        expand(changed(**settings)).identity
+        for settings in (
+            {},
+            {"observables__layer_overlaps": []},
+            {"observables__layer_overlaps": ["weights", "kernels"]},
+        )
+    )
+    assert plain == said != asked
+    with pytest.raises(BadInput, match="observables.layer_overlaps .* names one twice; keep each once"):
+        expand(changed(observables__layer_overlaps=["weights", "weights"]))
+    with pytest.raises(BadInput, match="layer_overlaps.*'feature' is not known; did you mean 'features'"):
+        expand(changed(observables__layer_overlaps=["feature"]))

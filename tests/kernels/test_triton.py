@@ -102,8 +102,8 @@ def test_an_advance_is_the_definition_bit_for_bit(blocks, dtype):
     (q, p), gradient = (buffer(blocks, torch.float32, seed) for seed in (0, 1)), buffer(blocks, torch.float32, seed=7)
     pair = [Buffer(each.flat.clone(), blocks) for each in (q, p)]
     rounded, slope = torch.full_like(q.flat, torch.nan, dtype=dtype), gradient.flat.to(dtype)
-    advance_(q, p, slope, coefficients_of(blocks, *factors), 0.75, rounded)
-    definition(*pair, slope, coefficients_of(blocks, *factors), 0.75)
+    advance_(q, p, slope, torch.stack(factors), 0.75, rounded)
+    definition(pair[0], pair[1], slope, torch.stack(factors), 0.75)
     assert torch.equal(q.flat, pair[0].flat) and torch.equal(p.flat, pair[1].flat)
     assert torch.equal(rounded, q.flat.to(dtype))
 
@@ -253,7 +253,12 @@ def assert_close_to_the_definition(force, case: Network, name: str, tolerance: f
         found, expected = found_gradient(force, case, noise_variance), expected_gradient(case, name, noise_variance)
         for own, other in zip(found, expected, strict=True):
             assert float((own - other).norm() / other.norm()) < largest
-    assert_moves_as_it_pulls(force, case, name, largest)
+    if name in MOVED:
+        assert_moves_as_it_pulls(force, case, name, largest)
+
+
+MOVED = ("tanh", "erf_sqrt2")
+"""Of the activations: one whose slope needs its value alone, and one whose slope needs what it is taken of."""
 
 
 def assert_moves_as_it_pulls(force, case: Network, name: str, tolerance: float) -> None:

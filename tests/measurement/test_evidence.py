@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from nishimori.measurement.evidence import EvidenceBounds, WeightMean
-from nishimori.measurement.information import GaussianReference, Information
+from nishimori.measurement.information import (
+    Bracket,
+    GaussianReference,
+    Information,
+    Integrand,
+    Sum,
+    Summed,
+)
+from nishimori.measurement.information_report import information_document, information_estimates
 
 INSTANCES, SPREAD = 4000, 1.0
 
@@ -64,3 +72,34 @@ def test_a_control_variate_moves_noise_not_the_mean():
     assert result.controlled is not None and result.divergence is not None and result.reference is not None
     assert result.divergence.upper.value == pytest.approx((log_z - log_density).mean() / 10)
     assert result.controlled.midpoint == pytest.approx(result.reference.value - result.divergence.midpoint)
+
+
+def test_an_estimate_without_bounds_is_the_arithmetic_of_its_definition():
+    random = np.random.default_rng(5)
+    total, divergence, own, likelihood = random.normal(3, 1, (4, 6))
+    integrand = Integrand(np.array([1.0]), np.array([0.3]), np.array([0.1]))
+    sums = Sum(total, np.full(6, 0.5)), Sum(divergence, np.full(6, 0.2))
+    measured = Summed(*sums, integrand, 0.8, ("it moves",))
+    result = Information.summed("immse", measured, likelihood, 10, GaussianReference(np.zeros(6), own))
+    assert result.best is result.controlled and result.controlled is not None and result.divergence is not None
+    assert result.controlled.midpoint == pytest.approx((own - divergence).mean() / 10)
+    assert result.controlled.middle.monte_carlo_variance == pytest.approx(0.2 / 6 / 100)
+    assert result.divergence.gap.value == 0 and result.divergence.estimate.value == result.divergence.midpoint
+    assert result.mutual_information.midpoint == pytest.approx(total.mean() / 10)
+    assert result.log_evidence.midpoint == pytest.approx((likelihood - total).mean() / 10)
+    alone = Information.summed("immse", measured, likelihood, 10, None)
+    assert alone.controlled is None and alone.best is alone.mutual_information
+    estimates = information_estimates(result, 2.5)
+    per_dim, information = estimates["mutual_information_per_dim"], estimates["mutual_information"]
+    assert per_dim.value == pytest.approx(2.5 * information.value)
+    assert per_dim.standard_error == pytest.approx(2.5 * information.standard_error)
+    document = information_document(result, {"method": "immse", "nodes": 1, "rungs": None})
+    assert document["settings"] == {"nodes": 1} and document["alarms"] == ["it moves"]
+    assert document["integrand"] == {"nodes": [1.0], "values": [0.3], "standard_errors": [0.1]}
+
+
+def test_half_the_gap_is_an_error_of_its_own():
+    values = np.array([1.0, 2.0, 3.0])
+    bracket = Bracket.of(values - 0.5, values + 0.5, np.zeros(3), np.zeros(3))
+    assert bracket.midpoint == 2 and bracket.gap.value == 1
+    assert bracket.estimate.standard_error == pytest.approx((1 / 3 + 1 / 4) ** 0.5)

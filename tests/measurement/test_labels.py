@@ -8,8 +8,8 @@ import torch
 
 import nishimori as nm
 from nishimori.chains.progress import silent
-from nishimori.chains.start import ChainPlan
 from nishimori.description import Channel
+from nishimori.description.channels import CLASSES
 from nishimori.measurement.identities import number_of_checks
 from nishimori.measurement.labels import label_errors
 from nishimori.measurement.observables import MatchedTeacherObservables
@@ -59,10 +59,13 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 def test_exact_checks_hold(run: Run) -> None:
     """N1 of the log likelihood, N2 (student-teacher and student-student overlaps agree), N3, N4, N6."""
-    names = [check.name for check in run.checks]
-    assert {"train_log_likelihood", "teacher_replica", "virial", "starts_overlap"} <= set(names)
-    assert "train_energy" not in names and "training_energy" not in run.draws
-    assert len(names) == number_of_checks(ChainPlan.of(2, "both"), run.target.problem.network)  # type: ignore[union-attr]
+    names, problem = {check.name for check in run.checks}, run.target.problem  # type: ignore[union-attr]
+    assert {"train_log_likelihood", "teacher_replica", "virial", "starts_overlap"} <= names
+    assert {f"{of}_training_log_likelihood" for of in ("starts", "stationary", "rank")} <= names
+    assert not {"train_energy", "train_test_relation"} & names and "training_energy" not in run.draws
+    classes = isinstance(problem.channel, CLASSES)
+    assert ("coverage" in names) == (run.intervals is not None) == (not classes)
+    assert len(run.checks) == number_of_checks(run.plan, problem.network, classes=classes)
     assert all(abs(check.z) < 4 for check in run.checks), run.checks
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -146,9 +147,13 @@ def test_what_needs_gaussian_noise_is_refused_with_a_sentence() -> None:
             nm.Posterior(problem, precision, "cpu")
     with pytest.raises(ValueError, match="integrated out exactly for the Gaussian channel alone; use Repriorised"):
         nm.CollapsedPosterior(problem, device="cpu")
-    for refused in (WideNetwork, nm.information):
+    for refused in (WideNetwork, partial(nm.information, control=True)):
         with pytest.raises(ValueError, match="solved exactly for the Gaussian channel alone; .*control=False"):
             refused(problem)
+    with pytest.raises(ValueError, match="integrated out exactly for the Gaussian channel alone"):
+        nm.information(problem, "collapsed")
+    with pytest.raises(ValueError, match="no signal-to-noise ratio; use GaussianChannel"):
+        nm.information(problem, "immse")
     assert {target for target, _ in candidates_for(problem)} == {"plain"}
     assert nm.Posterior(problem, "auto", "cpu").precisions() == ("fp32",)
 

@@ -11,6 +11,8 @@ import nishimori as nm
 from nishimori.adaptation.annealed_steps import interpolated, pilot_step_sizes, smoothed
 from nishimori.chains.progress import silent
 from nishimori.exactness.linear_network_posterior import LinearNetworkPosterior
+from nishimori.measurement.evidence import EvidenceBounds
+from nishimori.measurement.information import Information
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.samplers import annealed_importance, transitions
@@ -40,6 +42,11 @@ def problem_of(
 def exact_log_evidence(problem: Problem) -> np.ndarray:
     places = range(len(problem.instances))
     return np.array([LinearNetworkPosterior.of(problem, place).log_evidence for place in places])
+
+
+def bounds_of(result: Information) -> EvidenceBounds:
+    assert result.evidence is not None
+    return result.evidence
 
 
 def z_of(values: np.ndarray) -> float:
@@ -89,10 +96,10 @@ def test_bounds_bracket_the_exact_information_of_linear_networks():
     problem = problem_of("identity", dim=10, samples=20, noise=0.1)
     result = information(nm.Posterior(problem, "fp32", "cpu"), rungs=400, chains=2, seed=1)
     exact = exact_log_evidence(problem)
-    assert z_of(exact - result.evidence.lower) > -3
-    assert z_of(result.evidence.upper - exact) > -3
+    assert z_of(exact - bounds_of(result).lower) > -3
+    assert z_of(bounds_of(result).upper - exact) > -3
     assert abs(result.mutual_information.gap.value) < 0.02
-    middle = (result.evidence.lower + result.evidence.upper) / 2
+    middle = (bounds_of(result).lower + bounds_of(result).upper) / 2
     assert abs(z_of(middle - exact)) < 3
     assert 0.7 < result.acceptance < 0.97
 
@@ -188,10 +195,10 @@ def test_without_control_there_is_none(linear: nm.Posterior):
 def test_an_instance_is_the_same_alone_and_in_company():
     problem, alone = (problem_of("erf", instances=chosen) for chosen in ((0, 1, 2), (1,)))
     together, single = (information(nm.Posterior(one, "fp32", "cpu"), rungs=20, seed=4) for one in (problem, alone))
-    np.testing.assert_allclose(together.evidence.lower[1], single.evidence.lower[0], rtol=1e-9)
-    np.testing.assert_allclose(together.evidence.upper[1], single.evidence.upper[0], rtol=1e-9)
+    np.testing.assert_allclose(bounds_of(together).lower[1], bounds_of(single).lower[0], rtol=1e-9)
+    np.testing.assert_allclose(bounds_of(together).upper[1], bounds_of(single).upper[0], rtol=1e-9)
     other = information(nm.Posterior(problem, "fp32", "cpu"), rungs=20, seed=5)
-    assert abs(other.evidence.lower - together.evidence.lower).min() > 1e-6
+    assert abs(bounds_of(other).lower - bounds_of(together).lower).min() > 1e-6
 
 
 def test_step_sizes_do_not_depend_on_the_teacher(linear: nm.Posterior, steps: torch.Tensor):
@@ -219,7 +226,10 @@ def test_a_table_of_steps_is_smoothed_and_interpolated():
         ({"rungs": 1}, "rungs must be at least 2"),
         ({"chains": 0}, "chains must be at least 1"),
         ({"rungs": 2.5}, "rungs must be a whole number"),
-        ({"method": "thermodynamic"}, "method 'thermodynamic' is not known; use annealed"),
+        ({"method": "thermodynamic"}, "method 'thermodynamic' is not known; use ais, collapsed, immse, chain_rule"),
+        ({"method": "immse", "rungs": 9}, "rungs does not go with method 'immse'; leave it out, or use nodes"),
+        ({"method": "immse", "nodes": 0}, "nodes must be at least 1"),
+        ({"nodes": 4}, "nodes does not go with method 'ais'"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(linear: nm.Posterior, settings, said: str):

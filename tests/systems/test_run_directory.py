@@ -89,7 +89,9 @@ def test_summary_says_estimates_theory_checks_and_verdict(finished: tuple[Path, 
         layers = [f"layer_norm_{layer + 1}" for layer in range(summary["parameters"]["depth"] + 1)]
         assert set(summary["checks"]) == {
             *layers,
-            *("train_energy", "virial", "teacher_replica"),
+            *("train_energy", "virial", "teacher_replica", "teacher_replica_overlap", "function_norm", "coverage"),
+            *("stationary_training_energy", "stationary_function_norm", "train_test_relation"),
+            *("rank_training_energy", "rank_function_norm", "rank_effective_norm"),
             *("starts_training_energy", "starts_gibbs_error", "starts_overlap"),
         }
         assert all("z" in check for check in summary["checks"].values())
@@ -123,6 +125,13 @@ def test_an_unknown_observable_is_refused(finished: tuple[Path, Path]) -> None:
     done = nishimori("overlay", str(out), "--observable", "bayes_eror")
     assert done.returncode == 2
     assert "bayes_eror" in done.stderr and "bayes_error" in done.stderr
+
+
+def test_information_that_was_not_measured_is_refused_with_how_to(finished: tuple[Path, Path]) -> None:
+    _, out = finished
+    done = nishimori("overlay", str(out), "--observable", "mutual_information")
+    assert done.returncode == 2
+    assert "set information.method" in done.stderr
 
 
 def test_another_experiment_is_refused_and_nothing_changes(finished: tuple[Path, Path], tmp_path: Path) -> None:
@@ -192,6 +201,36 @@ def test_a_failed_verdict_sets_exit_code_three_and_says_which(tmp_path: Path) ->
     done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"))
     assert done.returncode == 3
     assert "warm-up of 0 is shorter than five decay times" in done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if "the verdict failed" in line]
+    assert line.startswith("nishimori: the verdict failed: tanh L=1 d=16 alpha=1 Delta=0.1: ")
+    assert line.endswith("verdict.json")
+
+
+def test_chains_that_have_not_converged_are_caught(tmp_path: Path) -> None:
+    """Low noise, random starts, few draws: no chain has found the posterior, and none of the numbers is believed."""
+    settings = {"channel__noise_variance": 1e-4, "sampler__start": "prior", "sampler__chains": 2, "run__draws": 20}
+    experiment = write(tmp_path / "hard.toml", changed(**settings, run__warmup=5))
+    done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"), "--json")
+    assert done.returncode == 3, done.stderr
+    assert "the verdict failed" in done.stderr
+    document = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    failed = {one["name"] for one in document["points"][0]["criteria"] if one["failure"]}
+    assert not document["passed"]
+    assert {"r_hat", "split_r_hat", "bulk_sample_size", "monte_carlo_ratio"} <= failed
+
+
+def test_the_verdict_is_one_table_and_one_file(finished: tuple[Path, Path]) -> None:
+    experiment, out = finished
+    printed = nishimori("run", str(experiment), "--out", str(out)).stdout
+    header = next(line for line in printed.splitlines() if "bulk ESS" in line)
+    assert {"least", "R-hat", "split", "nested", "tail", "warm-up/needed"} <= set(header.split())
+    document = json.loads((out / "verdict.json").read_text())
+    assert len(document["points"]) == 4
+    for point in document["points"]:
+        assert all(set(one) == {"name", "subject", "value", "bound", "failure"} for one in point["criteria"])
+        assert point["passed"] == (not any(one["failure"] for one in point["criteria"]))
+        exact = {name for name, check in point["checks"].items() if check["exact"]}
+        assert exact == {one["subject"] for one in point["criteria"] if one["name"] == "p_value"}
 
 
 def test_common_teachers_share_rows(tmp_path: Path) -> None:

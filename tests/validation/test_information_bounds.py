@@ -35,12 +35,14 @@ def test_linear_networks_agree_with_the_exact_evidence() -> None:
     problem = problem_of("identity")
     result = nm.information(nm.Posterior(problem, "fp32", "cpu"), rungs=RUNGS, chains=CHAINS, seed=1)
     exact = np.array([LinearNetworkPosterior.of(problem, place).log_evidence for place in range(INSTANCES)])
+    bounds = result.evidence
+    assert bounds is not None
     _print(result)
     divergence = exact / SAMPLES - nm.WideNetwork(problem).log_evidence.numpy()
-    sides = z_of(exact - result.evidence.lower), z_of(result.evidence.upper - exact)
+    sides = z_of(exact - bounds.lower), z_of(bounds.upper - exact)
     print(f"exact KL / n {divergence.mean():.5f}, standard errors from the exact evidence {np.round(sides, 2)}")
     assert min(sides) > -3
-    assert abs(z_of((result.evidence.lower + result.evidence.upper) / 2 - exact)) < 3
+    assert abs(z_of((bounds.lower + bounds.upper) / 2 - exact)) < 3
     assert -0.011 < result.mutual_information.gap.value <= 0.011
 
 

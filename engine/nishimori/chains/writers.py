@@ -1,4 +1,4 @@
-"""The files of one point: config, calibration, segments, states, summary."""
+"""The files of one point: config, calibration, segments, states, information where it was measured, summary."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +47,9 @@ class PointWriter:
         publish_arrays(self.directory / "states" / name, state, {"segment": number})
         attributes = {"segment": number, "previous": previous}
         return publish_arrays(self.directory / "segments" / name, arrays, attributes)
+
+    def publish_information(self, document: Mapping[str, Any]) -> None:
+        publish_json(self.directory / "information.json", document)
 
     def publish_summary(self, summary: Mapping[str, Any]) -> None:
         publish_json(self.directory / "summary.json", summary)

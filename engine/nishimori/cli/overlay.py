@@ -24,7 +24,8 @@ def overlay(
 
     Args:
         directories: run directories; their points are drawn together.
-        observable: bayes_error, generalization_error, gibbs_error, train_mmse, overlap, function_overlap, ...
+        observable: bayes_error, generalization_error, gibbs_error, train_mmse, overlap, function_overlap, ...;
+            mutual_information where the experiment's [information] measured it.
         out: where the figure goes; by default overlay.png in the first directory.
         json: print the join of measurement and theory as one JSON object and nothing else.
     """

@@ -7,11 +7,12 @@ from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.series import build_series, choose_axis
-from nishimori.comparison.summaries import load_summaries
-from nishimori.comparison.tables import agreement_line, comparison_table, describe
+from nishimori.comparison.summaries import SCHEMA, load_summaries
+from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
 
+MEASURED_APART = ("mutual_information", "mutual_information_per_dim", "log_evidence")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -29,15 +30,43 @@ def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def verdict_document(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every criterion of every point with value and bound, and the checks behind them, as verdict.json holds them."""
+    failed = failures(summaries)
+    return {
+        "schema": SCHEMA,
+        "passed": not failed,
+        "failures": failed,
+        "points": [
+            {
+                "id": summary["id"],
+                "parameters": summary["parameters"],
+                **summary["verdict"],
+                "checks": summary.get("checks", {}),
+            }
+            for summary in summaries
+        ],
+    }
+
+
+def failure_sentence(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The first reason and how many there are more; empty where every point passed."""
+    failed = failures(summaries)
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"the verdict failed: {failed[0]}{more}" if failed else ""
+
+
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """Table, agreement with theory, and every failure of a verdict."""
+    """Measurement beside theory, the agreement of both (of the mutual information too, where it was measured), criteria
+    of the verdicts, and every failure."""
     ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [
         comparison_table(ordered, observable),
         "",
-        agreement_line(agreement(residuals(ordered, observable)), observable),
+        *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
+        verdict_table(ordered),
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
@@ -45,6 +74,12 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         *_absent(ordered),
     ]
     return "\n".join(lines)
+
+
+def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
+    """`observable`, and the mutual information where it was measured."""
+    measured = any("mutual_information" in summary["estimates"] for summary in summaries)
+    return [observable, *(["mutual_information"] if measured and observable != "mutual_information" else [])]
 
 
 def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -75,6 +110,8 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     summaries = load_summaries(directories)
     if not any(observable in summary["estimates"] for summary in summaries):
         known = ", ".join(sorted({name for summary in summaries for name in summary["estimates"]}))
+        if observable in MEASURED_APART:
+            raise BadInput(f"no point has an estimate of {observable!r}; set information.method in the experiment file")
         raise BadInput(f"no point has an estimate of {observable!r}; use one of {known}")
     kinds = sorted({summary["system"] for summary in summaries})
     if len(kinds) > 1:

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from nishimori.cli.codes import DONE, INTERRUPTED, VERDICT_FAILED
-from nishimori.cli.report import draw_overlay, failures, main_observable, report
+from nishimori.cli.report import (
+    draw_overlay,
+    failure_sentence,
+    failures,
+    main_observable,
+    report,
+    verdict_document,
+)
 from nishimori.cli.versions import versions
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.comparison.tables import describe
@@ -63,7 +70,10 @@ def run(
         print(_as_json(summary))
     else:
         print(f"{report(summaries, main_observable(summaries))}\nfigure: {out / 'overlay.png'}")
-    return DONE if summary["verdict"]["passed"] else VERDICT_FAILED
+    if summary["verdict"]["passed"]:
+        return DONE
+    print(f"nishimori: {failure_sentence(summaries)}; every criterion is in {out / 'verdict.json'}", file=sys.stderr)
+    return VERDICT_FAILED
 
 
 def _on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:
@@ -122,6 +132,7 @@ def _publish(out: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     failed = failures(summaries)
     summary = {"schema": SCHEMA, "verdict": {"passed": not failed, "failures": failed}, "points": list(summaries)}
     publish_json(out / "summary.json", summary)
+    publish_json(out / "verdict.json", verdict_document(summaries))
     draw_overlay([out], main_observable(summaries), out / "overlay.png")
     return without_nan(summary)
 

@@ -21,6 +21,9 @@ SYMBOLS = {
     "overlap": r"overlap  $q$",
     "replica_overlap": r"replica overlap  $q$",
     "function_overlap": r"function overlap  $\eta^2 q$",
+    "mutual_information": r"mutual information  $I(\theta^*; D) / n$",
+    "mutual_information_per_dim": r"mutual information  $I(\theta^*; D) / d$",
+    "log_evidence": r"log evidence  $E \log Z / n$",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {

@@ -62,6 +62,46 @@ def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
     ]
 
 
+VERDICT_COLUMNS = {
+    "p_value": ("least p", min, "{:.1e}"),
+    "monte_carlo_ratio": ("MC/disorder", max, "{:.2f}"),
+    "r_hat": ("R-hat", max, "{:.3f}"),
+    "split_r_hat": ("split", max, "{:.3f}"),
+    "nested_r_hat": ("nested", max, "{:.3f}"),
+    "bulk_sample_size": ("bulk ESS", min, "{:.0f}"),
+    "tail_sample_size": ("tail ESS", min, "{:.0f}"),
+    "divergent_fraction": ("divergent", max, "{:.2%}"),
+    "stuck_chains": ("stuck", max, "{:.0f}"),
+}
+"""Criterion -> header, which of its values is the worst, format."""
+
+
+def verdict_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """One line a point: the worst value of every criterion, the warm-up beside the one needed, how many failed."""
+    header = ["point", *(column[0] for column in VERDICT_COLUMNS.values()), "warm-up/needed", "failed"]
+    return table(header, [_verdict_row(summary) for summary in summaries])
+
+
+def _verdict_row(summary: Mapping[str, Any]) -> list[str]:
+    criteria = summary["verdict"].get("criteria", ())
+    cells = [_worst([one["value"] for one in criteria if one["name"] == name], name) for name in VERDICT_COLUMNS]
+    warmup = [f"{one['value']:.0f}/{_bound(one['bound'])}" for one in criteria if one["name"] == "warmup"]
+    failed = sum(bool(one["failure"]) for one in criteria) if criteria else len(summary["verdict"]["failures"])
+    return [describe(summary["parameters"]), *cells, *(warmup or ["-"]), f"{failed} of {len(criteria)}"]
+
+
+def _worst(values: Sequence[float | None], name: str) -> str:
+    """ "?" where one of them could not be computed."""
+    if not values:
+        return "-"
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return VERDICT_COLUMNS[name][2].format(VERDICT_COLUMNS[name][1](known)) if len(known) == len(values) else "?"
+
+
+def _bound(value: float | None) -> str:
+    return "?" if value is None or not math.isfinite(value) else f"{value:.0f}"
+
+
 def agreement_line(result: Agreement | None, observable: str) -> str:
     """All points in one sentence."""
     if result is None:

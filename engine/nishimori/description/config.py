@@ -10,6 +10,7 @@ NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 SamplerKind = Literal["auto", "hmc", "mala", "pcn", "underdamped_langevin", "mclmc", "replica_exchange"]
+InformationMethod = Literal["ais", "collapsed", "immse", "chain_rule"]
 ActivationName = Literal["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu"]
 
 
@@ -94,6 +95,25 @@ class RunSection(_Section, frozen=True, kw_only=True):
     keep: Literal["observables", "position"] = "observables"
 
 
+class InformationSection(_Section, frozen=True, kw_only=True):
+    """`method` measures the mutual information of teacher and data beside the run; without one it is not measured. A
+    method's settings, with their defaults: `description.information`."""
+
+    method: InformationMethod | None = None
+    rungs: Annotated[int, msgspec.Meta(ge=2, le=10**6)] | None = None
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    chains: Count | None = None
+    warmup: NonNegative | None = None
+    draws: Count | None = None
+
+
+class ObservablesSection(_Section, frozen=True, kw_only=True):
+    """What is measured beyond what every run measures: `layer_overlaps` of "weights", "features" and "kernels" of every
+    layer, with the teacher and between replicas, hidden units matched."""
+
+    layer_overlaps: tuple[Literal["weights", "features", "kernels"], ...] = ()
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """One point: the experiment file without its sweep."""
 
@@ -103,6 +123,8 @@ class Config(_Section, frozen=True, kw_only=True):
     data: DataSection
     sampler: SamplerSection = SamplerSection()
     run: RunSection = RunSection()
+    information: InformationSection = InformationSection()
+    observables: ObservablesSection = ObservablesSection()
 
 
 def to_plain(config: Config) -> dict[str, Any]:

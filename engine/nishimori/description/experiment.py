@@ -15,6 +15,7 @@ import msgspec
 
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
+from nishimori.description.information import with_information_defaults
 
 IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
@@ -45,6 +46,7 @@ ADDED_SINCE = {
         "inverse_temperatures": (None,),
     },
     "run": {"keep": ("observables",)},
+    "observables": {"layer_overlaps": ([], ())},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
 identity there, so that an old experiment keeps its identity, its random numbers and its results."""
@@ -117,6 +119,10 @@ def identity(config: Config) -> str:
         for key, unsaid in keys.items():
             if plain[section][key] in unsaid:
                 plain[section].pop(key)
+        if not plain[section]:
+            plain.pop(section)
+    if config.information.method is None:
+        plain.pop("information")
     return digest(plain)[:IDENTITY_DIGITS]
 
 
@@ -138,7 +144,7 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = _with_sampler_defaults(_validate(document))
+    config = with_information_defaults(_with_sampler_defaults(_validate(document)))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
@@ -187,16 +193,16 @@ def _field_type(struct: Any, name: str) -> Any:
 
 
 def _known_values(dotted: str) -> list[str]:
-    section, _, key = dotted.partition(".")
+    section, _, key = dotted.partition("[")[0].partition(".")
     return [str(value) for value in _choices(_field_type(_schema_type(section), key))]
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
-    """The values of a Literal, also of one in a union with None."""
+    """The values of a Literal, also of one in a union with None or in a list."""
     for argument in get_args(annotation):
         if get_args(argument):
             yield from _choices(argument)
-        elif argument is not type(None):
+        elif argument not in (type(None), Ellipsis):
             yield argument
 
 
@@ -225,6 +231,9 @@ def _require_sense(config: Config) -> None:
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
+    kinds = config.observables.layer_overlaps
+    if len(set(kinds)) < len(kinds):
+        raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
     fixed, linear = config.network.readout == "fixed", not network_sizes(config)
     if fixed and linear:
         raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')
@@ -236,6 +245,14 @@ def _require_sense(config: Config) -> None:
             f'sampler.target = "collapsed" does not go with channel.kind = "{config.channel.kind}": the readout is '
             'integrated out for Gaussian noise alone; use "plain"'
         )
+    if config.information.method in ("collapsed", "immse") and config.channel.kind != "gaussian":
+        raise BadInput(
+            f'information.method = "{config.information.method}" does not go with channel.kind = '
+            f'"{config.channel.kind}": it rests on Gaussian noise; use "ais" or "chain_rule"'
+        )
+    if config.information.method == "collapsed" and (fixed or linear):
+        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
+        raise BadInput(f'information.method = "collapsed" does not go with {what}; use "ais"')
     if sampler.target == "plain" and sampler.readouts != 1:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 

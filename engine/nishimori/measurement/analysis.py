@@ -1,5 +1,6 @@
 """From draws to estimates, diagnostics, exact checks and a verdict."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,14 +9,23 @@ from numpy.typing import NDArray
 
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan
-from nishimori.measurement.convergence import Convergence, convergence, decay_time, stuck_chains
+from nishimori.measurement.convergence import (
+    ChainTooShort,
+    Convergence,
+    Superchains,
+    convergence,
+    decay_time,
+    stuck_chains,
+)
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
-from nishimori.measurement.identities import Check, exact_checks, virial_check
-from nishimori.measurement.labels import expected_fit, label_errors
+from nishimori.measurement.identities import Check, Evidence, exact_checks, virial_check
+from nishimori.measurement.intervals import PredictiveIntervals
+from nishimori.measurement.labels import label_errors
 from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.measurement.observers import Observer
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Behaviour, Verdict, judge
+from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.density import DensityTarget
 
 Values = NDArray[np.float64]
@@ -29,7 +39,6 @@ MEANS = (
     "function_overlap",
     "replica_function_overlap",
 )
-RATIOS = ("overlap", "replica_overlap")
 UNJUDGED = ("virial", "position")
 MOST_COMPONENTS = 200
 """A vector with more components than this is kept, and neither averaged nor judged: see the warning of R-hats by the
@@ -56,13 +65,15 @@ def analyse(
     plan: ChainPlan,
     observer: Observer,
     predictions: PredictionMeans,
+    intervals: PredictiveIntervals | None = None,
     alarms: Sequence[str] = (),
     checks_in_experiment: int | None = None,
 ) -> Analysis:
     """Everything the summary says; `checks_in_experiment` defaults to the checks of this run alone."""
     if isinstance(observer.observe, MatchedTeacherObservables):
-        return _matched(record, plan, observer, observer.observe, predictions, alarms, checks_in_experiment)
-    return _without_teacher(record, observer, alarms)
+        observables = observer.observe
+        return _matched(record, plan, observer, observables, predictions, intervals, alarms, checks_in_experiment)
+    return _without_teacher(record, plan, observer, alarms)
 
 
 def _matched(
@@ -71,18 +82,22 @@ def _matched(
     observer: Observer,
     observables: MatchedTeacherObservables,
     predictions: PredictionMeans,
+    intervals: PredictiveIntervals | None,
     alarms: Sequence[str],
     checks_in_experiment: int | None,
 ) -> Analysis:
     draws = {**record.draws, **_components(record.draws, observer.own.functions)}
     own = [name for name in draws if name.partition("[")[0] in observer.own.functions and draws[name].ndim == 3]
     means = [name for name in (*MEANS, "rao_blackwell_gibbs_error", *own) if name in draws]
-    ratios = [name for name in RATIOS if name in draws]
-    norms = observables.squared_norm.cpu().numpy()
+    norms = _norms(observer, observables)
+    ratios = [name for name in norms if name in draws]
     judged = [*means, *ratios, *(name for name in ("bayes_error",) if name in draws)]
-    convergences = {name: convergence(draws[name]) for name in judged}
+    convergences = {name: measured(draws[name], plan) for name in judged}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*means, *ratios)}
     estimates = _scalar_estimates(per_instance, convergences, norms)
+    if observer.layers:
+        for name, values in observer.layers.at_prior(observer.randomness).items():
+            estimates[name] = disorder_ratio(values, norms[name.removeprefix("prior_")], np.zeros(len(values)))
     pairs = plan.independent_pairs()
     if pairs:
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
@@ -91,16 +106,66 @@ def _matched(
     for name, (value, variance) in label_errors(observables, predictions, pairs).items():
         per_instance[name] = value.cpu().numpy()
         estimates[name] = disorder_mean(per_instance[name], variance.cpu().numpy())
-    checks = exact_checks(record.draws, plan, expected_fit(observables))
+    evidence = evidence_of(record, plan, observer, observables, intervals)
+    checks = exact_checks(evidence)
     behaviour = _behaviour(record, _decay_time(record, plan), alarms)
-    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or len(checks))
-    if pairs and observables.gaussian:
-        noise_variance = observables.posterior.problem.channel.noise_variance
-        estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
-    return Analysis(estimates, convergences, per_instance, norms, checks, behaviour, verdict)
+    exact = sum(check.exact for check in checks)
+    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
+    if pairs and evidence.noise_variance is not None:
+        estimates["generalization_error"] = estimates["bayes_error"].shifted(evidence.noise_variance)
+    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict)
 
 
-def _without_teacher(record: Record, observer: Observer, alarms: Sequence[str]) -> Analysis:
+def _norms(observer: Observer, observables: MatchedTeacherObservables) -> dict[str, Values]:
+    """By overlap, what its disorder mean is divided by, [instances]."""
+    norms = {"overlap": observables.squared_norm.cpu().numpy(), **(observer.layers.norms if observer.layers else {})}
+    return {**norms, **{f"replica_{name}": values for name, values in norms.items()}}
+
+
+def measured(draws: Values, plan: ChainPlan) -> Convergence:
+    """Diagnostics of `draws` [instances, chains or pairs, draws]; NaN, which the verdict refuses, where chains are too
+    short for them."""
+    superchains = superchains_of(plan) if draws.shape[1] == len(plan.chains) else ()
+    try:
+        return convergence(draws, superchains)
+    except ChainTooShort as refusal:
+        assert isinstance(refusal.value, Convergence)
+        return refusal.value
+
+
+def superchains_of(plan: ChainPlan) -> Superchains:
+    """The chains of the two starts; where all start at the prior, two halves of them, as far as they are four or
+    more."""
+    teacher, prior = plan.where("teacher"), plan.where("prior")
+    if teacher or len(prior) < 4:
+        size = min(len(teacher), len(prior))
+        return (teacher[:size], prior[:size]) if size > 1 else ()
+    half = len(prior) // 2
+    return prior[:half], prior[half : 2 * half]
+
+
+def evidence_of(
+    record: Record,
+    plan: ChainPlan,
+    observer: Observer,
+    observables: MatchedTeacherObservables,
+    intervals: PredictiveIntervals | None,
+) -> Evidence:
+    """What the exact checks of a matched student look at."""
+    averaged = isinstance(observer.target, CollapsedPosterior) and observer.target.readouts > 1
+    return Evidence(
+        record.draws,
+        plan,
+        observables.posterior.problem.channel.noise_variance if observables.gaussian else None,
+        record.warmup,
+        observables.at_teacher(),
+        intervals.coverage(observables.test_label_means) if intervals else None,
+        intervals.nominal if intervals else math.nan,
+        ranked=not averaged,
+    )
+
+
+def _without_teacher(record: Record, plan: ChainPlan, observer: Observer, alarms: Sequence[str]) -> Analysis:
     """Estimates over the posterior of the instances given; the only exact check is the virial.
 
     The kept position of a density is judged component by component; parameters of a network, which mean little one by
@@ -110,7 +175,7 @@ def _without_teacher(record: Record, observer: Observer, alarms: Sequence[str]) 
     vectors = ("position", *own) if isinstance(observer.target, DensityTarget) else own
     draws = {**record.draws, **_components(record.draws, vectors)}
     names = [name for name, values in draws.items() if values.ndim == 3 and name not in UNJUDGED]
-    convergences = {name: convergence(draws[name]) for name in names}
+    convergences = {name: measured(draws[name], plan) for name in names}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in names}
     estimates = {name: posterior_mean(per_instance[name], convergences[name].monte_carlo_variance) for name in names}
     checks = [virial_check(draws["virial"])] if "virial" in draws else []
@@ -130,13 +195,13 @@ def _components(draws: Mapping[str, Values], names: Sequence[str] | Mapping[str,
 
 
 def _scalar_estimates(
-    per_instance: Mapping[str, Values], convergences: Mapping[str, Convergence], norms: Values
+    per_instance: Mapping[str, Values], convergences: Mapping[str, Convergence], norms: Mapping[str, Values]
 ) -> dict[str, Estimate]:
     estimates = {}
     for name, values in per_instance.items():
         variance = convergences[name].monte_carlo_variance
-        if name in RATIOS:
-            estimates[name] = disorder_ratio(values, norms, variance)
+        if name in norms:
+            estimates[name] = disorder_ratio(values, norms[name], variance)
         else:
             estimates[name] = disorder_mean(values, variance)
     return estimates

@@ -36,6 +36,9 @@ class Estimate:
     def shifted(self, offset: float) -> "Estimate":
         return Estimate(self.value + offset, self.standard_error, self.monte_carlo_variance)
 
+    def scaled(self, factor: float) -> "Estimate":
+        return Estimate(factor * self.value, abs(factor) * self.standard_error, factor**2 * self.monte_carlo_variance)
+
 
 def disorder_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
     """Mean over instances of `values` [instances], with the Monte Carlo variance of each."""

@@ -60,7 +60,7 @@ class EvidenceBounds:
 
     @classmethod
     def of(cls, forward: Values, reverse: Values, constant: float = 0.0) -> "EvidenceBounds":
-        """From log w and log r [instances, chains]; `constant` is what energies leave out of log p(labels | F)."""
+        """From log w and log r [instances, chains] of a Phi that is `constant` - log p(labels | F)."""
         w, r = WeightMean.of(forward), WeightMean.of(reverse)
         bounds = w.log + constant, -r.log + constant
         return cls(*bounds, w.variance, r.variance, w.effective_samples, r.effective_samples)

@@ -10,8 +10,6 @@ where labels are classes for the second. Source: arXiv 2505.03577, eq. 8; arXiv 
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.measurement.observables import MatchedTeacherObservables
@@ -19,14 +17,6 @@ from nishimori.measurement.overlaps import mean_product
 from nishimori.measurement.predictions import PredictionMeans
 
 Pairs = Sequence[tuple[int, int]]
-
-
-def expected_fit(observables: MatchedTeacherObservables) -> float | NDArray[np.float64]:
-    """What the fit to the training labels is on average over data sets: the noise variance, or log p(y | F*) of the
-    teachers, the mean over training inputs, [instances]."""
-    if observables.gaussian:
-        return observables.posterior.problem.channel.noise_variance
-    return observables.law.log_likelihood(observables.labels, observables.latent).mean(-1).squeeze(1).cpu().numpy()
 
 
 def label_errors(

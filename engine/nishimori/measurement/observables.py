@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.description import GaussianChannel
@@ -19,11 +21,12 @@ MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
 @dataclass(frozen=True, eq=False)
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
-    F on the test inputs, [instances, chains, test_samples], where there are some, and `label_means` E[y | F] there
-    where that is not F; all float64."""
+    F on the test inputs, [instances, chains, test_samples], where there are some, or its mean given what is sampled,
+    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; all float64."""
 
     values: dict[str, Tensor]
     test_predictions: Tensor | None = None
+    test_variance: Tensor | None = None
     label_means: Tensor | None = None
 
 
@@ -39,7 +42,9 @@ class MatchedTeacherObservables:
     train_mmse        mean (F - F*)^2 / 2 on the training inputs
     gibbs_error       mean (F - F*)^2 on the test inputs
     function_overlap  mean F F* on the test inputs
+    function_norm     mean F^2 on the test inputs
     overlap           v . v* / input_dim of effective linear weights; divide by the mean of |v*|^2 / input_dim
+    effective_norm    |v|^2 / input_dim
     layer_norm_l      |W_l|^2 / (d_l d_{l-1})
     virial            theta . grad U / number of sampled parameters; its posterior mean is 1 for every data set
     replica_overlap, replica_function_overlap, bayes_error
@@ -74,7 +79,9 @@ class MatchedTeacherObservables:
             "train_mmse": train_error.square().mean(-1) / 2,
             "gibbs_error": test_error.square().mean(-1),
             "function_overlap": mean_product(test, self.test_latent),
+            "function_norm": mean_product(test, test),
             "overlap": mean_product(vectors, self.weights),
+            "effective_norm": mean_product(vectors, vectors),
             **layer_norms(weights),
             **virial(state, self.posterior.exact_force),
         }
@@ -85,7 +92,16 @@ class MatchedTeacherObservables:
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
             values["bayes_error"] = pair_mean_product(test_error, self.pairs)
-        return Observation(values, test, label_means)
+        return Observation(values, test, label_means=label_means)
+
+    def at_teacher(self) -> dict[str, NDArray[np.float64]]:
+        """One-point observables at the teacher, [instances]."""
+        values = {
+            **{name: value.squeeze(1) for name, value in fit_of(self.posterior, self.labels, self.latent).items()},
+            "function_norm": mean_product(self.test_latent, self.test_latent).squeeze(1),
+            "effective_norm": self.squared_norm,
+        }
+        return {name: value.double().cpu().numpy() for name, value in values.items()}
 
     def mixing(self, state: State, weights: Position | None = None) -> Tensor:
         """The mixing observables, [observables, instances, chains]."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nishimori.measurement.intervals import PredictiveIntervals
+from nishimori.measurement.layer_overlaps import KINDS, LayerOverlaps
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
 from nishimori.measurement.own_observables import (
     POSITION,
@@ -41,6 +43,16 @@ def has_teacher(target: Target) -> bool:
     return isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None
 
 
+def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
+    """Predictive intervals of a matched student, none for other targets and for labels that are classes."""
+    if not has_teacher(target):
+        return None
+    assert isinstance(target, Posterior | CollapsedPosterior)
+    if target.posterior.law.classes:
+        return None
+    return PredictiveIntervals(draws, chains, target.problem.channel.noise_variance)
+
+
 def complete(target: Target, position: Position, randomness: Randomness, step: int, stream: Stream) -> Position:
     """All weights: the position, with a readout that the target integrates out drawn given it."""
     if isinstance(target, NetworkTarget):
@@ -51,21 +63,27 @@ def complete(target: Target, position: Position, randomness: Randomness, step: i
 @dataclass(frozen=True, eq=False)
 class Observer:
     """Everything a run records of a state. `observe(state, weights)` gives the target's own observables; `step`
-    addresses the readouts that are drawn, over which observables are averaged (see `CollapsedPosterior.readouts`)."""
+    addresses the readouts that are drawn, over which observables are averaged (see `CollapsedPosterior.readouts`).
+    `layers`, where they are asked for, are those of draws alone, and of one readout each."""
 
     target: Target
     observe: Callable[[State, Position], Observation]
     own: UserObservables
     randomness: Randomness
+    layers: LayerOverlaps | None = None
 
     def __call__(self, state: State, step: int, is_draw: bool) -> Observation:
         with named_range("observe", self.target.device):
             return self._observation(state, step, is_draw)
 
     def _observation(self, state: State, step: int, is_draw: bool) -> Observation:
-        observations = [self._observe(state, weights) for weights in self._completions(state.position, step)]
+        observations, layers = [], {}
+        for weights in self._completions(state.position, step):
+            if is_draw and self.layers and not observations:
+                layers = self.layers(weights)
+            observations.append(self._observe(state, weights))
         first = observations[0]
-        values = _means([observation.values for observation in observations])
+        values = {**_means([observation.values for observation in observations]), **layers}
         if is_draw and isinstance(self.target, CollapsedPosterior) and first.test_predictions is not None:
             return _rao_blackwell(self.target, self.observe, state, values)
         return replace(first, values=values)
@@ -92,12 +110,29 @@ def _means(drawn: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def observer_of(
-    target: Target, pairs: Pairs, functions: Functions, keep_position: bool, randomness: Randomness
+    target: Target,
+    pairs: Pairs,
+    functions: Functions,
+    keep_position: bool,
+    randomness: Randomness,
+    layer_overlaps: Sequence[str] = (),
 ) -> Observer:
-    """The observer of a target whose independent chains pair up as `pairs`."""
-    return Observer(
-        target, _observables(target, pairs), UserObservables(functions, keep_position, is_single(target)), randomness
-    )
+    """The observer of a target whose independent chains pair up as `pairs`; raises what `require_layer_overlaps`
+    does."""
+    own, layers = UserObservables(functions, keep_position, is_single(target)), None
+    require_layer_overlaps(target, layer_overlaps)
+    if layer_overlaps and isinstance(target, Posterior | CollapsedPosterior):
+        layers = LayerOverlaps(target.posterior, layer_overlaps, pairs)
+    return Observer(target, _observables(target, pairs), own, randomness, layers)
+
+
+def require_layer_overlaps(target: Target, kinds: Sequence[str]) -> None:
+    """ValueError for layer overlaps of an unknown kind, or without a teacher to compare with."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"layer_overlaps of {kind!r} are unknown; use some of {', '.join(KINDS)}")
+    if kinds and not has_teacher(target):
+        raise ValueError("layer_overlaps compare with a teacher, and this target has none; leave them out")
 
 
 def _observables(target: Target, pairs: Pairs) -> Callable[[State, Position], Observation]:
@@ -119,7 +154,7 @@ def _rao_blackwell(
     if isinstance(observe, MatchedTeacherObservables):
         error = (mean.double() - observe.test_latent).square() + variance.double()
         values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
-    return Observation(values, mean.double())
+    return Observation(values, mean.double(), variance.double())
 
 
 def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False) -> Callable[[State], Tensor] | None:

@@ -1,26 +1,45 @@
-"""The verdict of a point: may its numbers be believed. Theory has no say in it."""
+"""The verdict of a point: may its numbers be believed. Theory has no say in it.
+
+Criteria, their values and bounds are listed whole, so that a reader sees how close a point came; thresholds and the
+reasons for them are in `thresholds`.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nishimori.measurement import thresholds
 from nishimori.measurement.convergence import Convergence
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
 
-LARGEST_R_HAT = 1.05
-SMALLEST_SAMPLE_SIZE = 100.0
-LARGEST_MONTE_CARLO_RATIO = 0.25
-SMALLEST_P_VALUE = 0.001
-LARGEST_DIVERGENT_FRACTION = 0.001
-DECAY_TIMES_OF_WARMUP = 5.0
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing asked of a point: `name` of the `subject` (a check, an observable or the chains) has `value`, to be
+    held against `bound`. `failure` is the sentence to read, empty where it holds."""
+
+    name: str
+    subject: str
+    value: float
+    bound: float
+    failure: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.failure
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`failures` are sentences; none of them means the point passed."""
+    """Every criterion; none that fails means the point passed."""
 
-    failures: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Sentences, each once."""
+        return tuple(dict.fromkeys(criterion.failure for criterion in self.criteria if criterion.failure))
 
     @property
     def passed(self) -> bool:
@@ -47,67 +66,85 @@ def judge(
     behaviour: Behaviour,
     checks_in_experiment: int,
 ) -> Verdict:
-    """Collect every reason to distrust the point; a quantity that could not be computed is one."""
-    failures = [
-        *_check_failures(checks, checks_in_experiment),
-        *_estimate_failures(estimates),
-        *_convergence_failures(convergences),
-        *_behaviour_failures(behaviour),
+    """Hold everything against its bound; a quantity that could not be computed fails. Checks that are asymptotic are
+    not judged."""
+    level = thresholds.FALSE_ALARM_RATE / checks_in_experiment
+    criteria = [
+        *[_check(check, level) for check in checks if check.exact],
+        *[_error_bar(name, estimate) for name, estimate in estimates.items()],
+        *[criterion for name, result in convergences.items() for criterion in _converged(name, result)],
+        *_behaved(behaviour),
     ]
-    return Verdict(tuple(failures))
+    return Verdict(tuple(criteria))
 
 
-def _check_failures(checks: Sequence[Check], count: int) -> list[str]:
-    level = SMALLEST_P_VALUE / count
-    return [
-        f"exact check {check.name} failed: {check.statement}, z = {check.z:.2f}, p = {check.p_value:.1e} < {level:.1e}"
-        if not math.isnan(check.p_value)
-        else f"exact check {check.name} could not be judged: it needs at least two instances that differ"
-        for check in checks
-        if not check.p_value > level
-    ]
-
-
-def _estimate_failures(estimates: Mapping[str, Estimate]) -> list[str]:
-    if any(math.isnan(estimate.standard_error) for estimate in estimates.values()):
-        return ["one instance has no error bar over the disorder; use at least two instances"]
-    return [
-        f"{name}: Monte Carlo variance is {estimate.monte_carlo_ratio:.2g} of the disorder variance "
-        f"(at most {LARGEST_MONTE_CARLO_RATIO}); take more draws or chains"
-        for name, estimate in estimates.items()
-        if not estimate.monte_carlo_ratio <= LARGEST_MONTE_CARLO_RATIO
-    ]
-
-
-def _convergence_failures(convergences: Mapping[str, Convergence]) -> list[str]:
-    failures = []
-    if any(math.isnan(result.r_hat) for result in convergences.values()):
-        return ["R-hat and effective sample size could not be computed; take at least eight draws of chains that move"]
-    for name, result in convergences.items():
-        if not result.r_hat <= LARGEST_R_HAT:
-            failures.append(f"{name}: R-hat {result.r_hat:.3f} above {LARGEST_R_HAT}; take more draws")
-        if not result.effective_sample_size >= SMALLEST_SAMPLE_SIZE:
-            size = result.effective_sample_size
-            failures.append(
-                f"{name}: effective sample size {size:.0f} below {SMALLEST_SAMPLE_SIZE:.0f}; take more draws"
-            )
-    return failures
-
-
-def _behaviour_failures(behaviour: Behaviour) -> list[str]:
-    failures = [f"calibration: {alarm}" for alarm in behaviour.alarms]
-    if behaviour.stuck:
-        instance, chain = behaviour.stuck[0]
-        failures.append(
-            f"{len(behaviour.stuck)} stuck chain(s), first instance {instance} chain {chain}; lower the step size"
+def _check(check: Check, level: float) -> Criterion:
+    failure = ""
+    if math.isnan(check.p_value):
+        failure = f"exact check {check.name} could not be judged: it needs at least two instances that differ"
+    elif not check.p_value > level:
+        failure = (
+            f"exact check {check.name} failed: {check.statement}, "
+            f"z = {check.z:.2f}, p = {check.p_value:.1e} < {level:.1e}"
         )
-    if not behaviour.divergent_fraction < LARGEST_DIVERGENT_FRACTION:
-        failures.append(
-            f"{behaviour.divergent_fraction:.2%} of transitions diverged (below 0.1 % wanted); lower the step size"
+    return Criterion("p_value", check.name, check.p_value, level, failure)
+
+
+def _error_bar(name: str, estimate: Estimate) -> Criterion:
+    ratio, most, failure = estimate.monte_carlo_ratio, thresholds.LARGEST_MONTE_CARLO_RATIO, ""
+    if math.isnan(estimate.standard_error):
+        failure = "one instance has no error bar over the disorder; use at least two instances"
+    elif not ratio <= most:
+        failure = (
+            f"{name}: Monte Carlo variance is {ratio:.2g} of the disorder variance (at most {most}); "
+            "take more draws or chains"
         )
-    if not behaviour.warmup >= DECAY_TIMES_OF_WARMUP * behaviour.decay_time:
-        failures.append(
-            f"warm-up of {behaviour.warmup} is shorter than five decay times of the overlap with the teacher "
-            f"({behaviour.decay_time:.1f} transitions each); lengthen it"
-        )
-    return failures
+    return Criterion("monte_carlo_ratio", name, ratio, most, failure)
+
+
+UNKNOWN = "R-hat and effective sample size could not be computed; take at least eight draws of chains that move"
+
+
+def _converged(name: str, result: Convergence) -> Iterator[Criterion]:
+    most, least = thresholds.LARGEST_R_HAT, thresholds.SMALLEST_SAMPLE_SIZE
+    for criterion, words, r_hat in (
+        ("r_hat", "R-hat", result.r_hat),
+        ("split_r_hat", "split R-hat", result.split_r_hat),
+        ("nested_r_hat", "nested R-hat between starts", result.nested_r_hat),
+    ):
+        if criterion == "nested_r_hat" and math.isnan(r_hat):
+            continue  # there are no superchains; where chains do not move, the others say so
+        size = f"{r_hat:.3f}" if r_hat < 100 else "of a hundred or more"
+        failure = UNKNOWN if math.isnan(r_hat) else f"{name}: {words} {size} above {most}; take more draws"
+        yield Criterion(criterion, name, r_hat, most, "" if r_hat <= most else failure)
+    for criterion, words, size in (
+        ("bulk_sample_size", "effective sample size", result.effective_sample_size),
+        ("tail_sample_size", "effective sample size of the tails", result.tail_sample_size),
+    ):
+        failure = UNKNOWN if math.isnan(size) else f"{name}: {words} {size:.0f} below {least:.0f}; take more draws"
+        yield Criterion(criterion, name, size, least, "" if size >= least else failure)
+
+
+def _behaved(behaviour: Behaviour) -> Iterator[Criterion]:
+    for alarm in behaviour.alarms:
+        yield Criterion("alarm", "calibration", 1.0, 0.0, f"calibration: {alarm}")
+    stuck, divergent, most = len(behaviour.stuck), behaviour.divergent_fraction, thresholds.LARGEST_DIVERGENT_FRACTION
+    place = "first instance {} chain {}".format(*behaviour.stuck[0]) if stuck else ""
+    yield Criterion(
+        *("stuck_chains", "chains", float(stuck), 0.0),
+        f"{stuck} stuck chain(s), {place}; lower the step size" if stuck else "",
+    )
+    yield Criterion(
+        *("divergent_fraction", "chains", divergent, most),
+        ""
+        if divergent < most
+        else f"{divergent:.2%} of transitions diverged (below 0.1 % wanted); lower the step size",
+    )
+    needed = thresholds.DECAY_TIMES_OF_WARMUP * behaviour.decay_time
+    yield Criterion(
+        *("warmup", "chains", float(behaviour.warmup), needed),
+        ""
+        if behaviour.warmup >= needed
+        else f"warm-up of {behaviour.warmup} is shorter than five decay times of the overlap with the teacher "
+        f"({behaviour.decay_time:.1f} transitions each); lengthen it",
+    )

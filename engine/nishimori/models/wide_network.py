@@ -65,8 +65,16 @@ class WideNetwork:
 
     def bayes_error(self, inputs: str = "test") -> Tensor:
         """Mean posterior variance of F over the rows, [instances]."""
+        return self.latent_variance(inputs).mean(-1)
+
+    def latent_variance(self, inputs: str = "test") -> Tensor:
+        """Posterior variance of F, [instances, rows]."""
         explained = (self.smoother(inputs) * self._kernel(inputs)).sum(-1)
-        return (self._variance(self.problem.rows(inputs)) - explained).mean(-1)
+        return self.prior_variance(inputs) - explained
+
+    def prior_variance(self, inputs: str = "test") -> Tensor:
+        """k_xx, [instances, rows]."""
+        return torch.stack([variance_of(self.problem.network, x) for x in self.problem.rows(inputs)])
 
     @cached_property
     def factor(self) -> Tensor:
@@ -88,9 +96,6 @@ class WideNetwork:
             pairs = zip(self.problem.rows(inputs), self.problem.inputs, strict=True)
             self._kernels[inputs] = torch.stack([kernel_of(self.problem.network, x, y) for x, y in pairs])
         return self._kernels[inputs]
-
-    def _variance(self, rows: Tensor) -> Tensor:
-        return torch.stack([variance_of(self.problem.network, x) for x in rows])
 
 
 def kernel_of(network: Network, left: Tensor, right: Tensor) -> Tensor:

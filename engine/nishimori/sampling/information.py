@@ -4,63 +4,122 @@ from functools import partial
 
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
 from nishimori.chains.progress import Progress, reporter
+from nishimori.description import GaussianChannel
+from nishimori.description.information import INFORMATION_METHODS, information_defaults
 from nishimori.measurement.evidence import EvidenceBounds
-from nishimori.measurement.information import Information
+from nishimori.measurement.information import Information, Summed
 from nishimori.measurement.kernel_reference import KernelReference
+from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.label_laws import label_law
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import CPU, Problem
 from nishimori.models.randomness import Randomness
 from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import require_whole
+from nishimori.sampling.chain_rule import summed_predictions
+from nishimori.sampling.immse import integrated_mmse
+from nishimori.sampling.teacher_chains import Effort
 
-METHODS = ("annealed",)
+LEAST = {"rungs": 2, "chains": 1, "nodes": 1, "warmup": 0, "draws": 1}
 
 
 def information(
     target: Posterior | Problem,
-    method: str = "annealed",
+    method: str = "ais",
     *,
-    rungs: int = 600,
-    chains: int = 1,
+    rungs: int | None = None,
+    nodes: int | None = None,
+    chains: int | None = None,
+    warmup: int | None = None,
+    draws: int | None = None,
     seed: int = 0,
     point: str = "",
-    control: bool = True,
+    control: bool | None = None,
     progress: Progress | None = None,
 ) -> Information:
-    """I(theta*; D) / n of a matched teacher between two bounds, in nats a sample.
+    """I(theta*; D) / n of a matched teacher, in nats a sample.
 
-    A `Problem` stands for its posterior in single precision. "annealed": annealed importance sampling from the prior
-    bounds the evidence from below, from the teacher, an exact posterior draw, from above (see
-    `samplers.annealed_importance` and `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures
-    and five integrator steps a rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees
-    the teacher. With `control`, the estimate is made a second time against the infinitely wide network on the same
-    inputs, with a smaller error bar (see `measurement.information` and `measurement.kernel_reference`). What an
-    instance gives depends on (seed, point, its identity) and the counts alone.
+    A `Problem` stands for its posterior in single precision. By `method`, with the settings it takes and their
+    defaults:
 
-    Raises ValueError where there is no teacher, for another target or method, for counts that are too small, or with
-    `control` for an activation of one's own whose kernel is not known, or another channel than the Gaussian one;
-    `control=False` does without.
+    "ais" (rungs=600, chains=1): between two bounds, for any channel. Annealed importance sampling from the prior bounds
+    the evidence from below, from the teacher, an exact posterior draw, from above (see `samplers.annealed_importance`
+    and `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures and five integrator steps a
+    rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees the teacher.
+    "collapsed" (rungs=300, chains=1): the same on the hidden layers alone, the Gaussian readout integrated out, for the
+    Gaussian channel.
+    "immse" (nodes=6, chains=1, warmup=100, draws=200): the integral of the training MMSE over the signal-to-noise
+    ratio, labels drawn anew at every node, for the Gaussian channel (see `sampling.immse`).
+    "chain_rule" (nodes=5, chains=1, warmup=100, draws=200): what each sample adds to those before, from predictive
+    densities of fresh labels of the test inputs, for any channel (see `sampling.chain_rule`).
+
+    The last two start at the teacher, read `draws` transitions of `chains` chains an instance after `warmup`, and have
+    no bounds: `lower` and `upper` are the same. With `control`, by default where the channel is Gaussian, the estimate
+    is made a second time against the infinitely wide network on the same inputs, with a smaller error bar (see
+    `measurement.information` and `measurement.kernel_reference`). What an instance gives depends on (seed, point, its
+    identity) and the counts alone; by the last two, on the trajectory length chosen for all instances too.
+
+    Raises ValueError where there is no teacher, for another target or method, for settings that the method does not
+    take or that are too small, for a readout or a channel that it cannot do, or with `control` for an activation of
+    one's own whose kernel is not known, or another channel than the Gaussian one; `control=False` does without.
     """
     posterior = _posterior_of(target)
-    _require(method, rungs, chains)
+    given = {"rungs": rungs, "nodes": nodes, "chains": chains, "warmup": warmup, "draws": draws}
+    counts = _counts(method, given)
     problem, report = posterior.problem, progress or reporter("information")
     teacher = problem.known_teacher()
-    reference = KernelReference(problem, seed, point).information if control else None
-    weights = _weights(posterior, rungs, chains, seed, point, report)
-    constant = problem.samples * posterior.omitted_constant
-    evidence = EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), constant)
-    likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1)
-    return Information.of(evidence, likelihood.numpy(), problem.samples, weights.acceptance, reference)
+    if control is None:
+        control = isinstance(problem.channel, GaussianChannel)
+    kernel = KernelReference(problem, seed, point) if control else None
+    reference = kernel.information if kernel else None
+    likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1).numpy()
+    if method in ("ais", "collapsed"):
+        annealed = _collapsed(posterior) if method == "collapsed" else posterior
+        evidence, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, report)
+        return Information.of(evidence, likelihood, problem.samples, acceptance, reference, method)
+    measured = _summed(posterior, method, kernel, counts, seed, point, report)
+    return Information.summed(method, measured, likelihood, problem.samples, reference)
 
 
-def _weights(posterior: Posterior, rungs: int, chains: int, seed: int, point: str, report: Progress) -> LogWeights:
-    stiffness = stiffness_of(posterior.problem.channel.noise_variance)
-    step_size = pilot_step_sizes(posterior, rungs, stiffness, seed, point, partial(report, "pilot"))
-    randomness = Randomness.of(seed, point, posterior.instances, range(2 * chains))
-    start = both_ends(posterior, randomness)
+def _summed(
+    posterior: Posterior,
+    method: str,
+    kernel: KernelReference | None,
+    counts: dict[str, int],
+    seed: int,
+    point: str,
+    report: Progress,
+) -> Summed:
+    effort = Effort(counts["chains"], counts["warmup"], counts["draws"])
+    if method == "immse":
+        wide = kernel.wide if kernel else None
+        return integrated_mmse(posterior, wide, counts["nodes"], effort, seed, point, report)
+    return summed_predictions(posterior, kernel is not None, counts["nodes"], effort, seed, point, report)
+
+
+def _evidence(
+    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, report: Progress
+) -> tuple[EvidenceBounds, float]:
+    weights = _weights(target, rungs, chains, seed, point, report)
+    # The Phi of a collapsed posterior holds the constants of the likelihood.
+    constant = target.problem.samples * target.omitted_constant if isinstance(target, Posterior) else 0.0
+    return EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), constant), weights.acceptance
+
+
+def _weights(
+    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, report: Progress
+) -> LogWeights:
+    stiffness = stiffness_of(target.problem.channel.noise_variance)
+    step_size = pilot_step_sizes(target, rungs, stiffness, seed, point, partial(report, "pilot"))
+    randomness = Randomness.of(seed, point, target.instances, range(2 * chains))
+    start = both_ends(target, randomness)
     ladder = ladder_of(rungs, stiffness)
-    return log_weights(posterior, start, ladder, step_size, randomness, partial(report, "annealing"))
+    return log_weights(target, start, ladder, step_size, randomness, partial(report, "annealing"))
+
+
+def _collapsed(posterior: Posterior) -> CollapsedPosterior:
+    precision = "fp64" if posterior.precision == "fp64" else "fp32"
+    return CollapsedPosterior(posterior.problem, precision, posterior.device.type)
 
 
 def _posterior_of(target: Posterior | Problem) -> Posterior:
@@ -72,10 +131,17 @@ def _posterior_of(target: Posterior | Problem) -> Posterior:
     return target
 
 
-def _require(method: str, rungs: int, chains: int) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method {method!r} is not known; use {', '.join(METHODS)}")
-    require_whole(rungs=rungs, chains=chains)
-    for name, value, least in (("rungs", rungs, 2), ("chains", chains, 1)):
-        if value < least:
+def _counts(method: str, given: dict[str, int | None]) -> dict[str, int]:
+    """The settings of the method, its defaults where none are given."""
+    if method not in INFORMATION_METHODS:
+        raise ValueError(f"method {method!r} is not known; use {', '.join(INFORMATION_METHODS)}")
+    defaults = information_defaults(method)
+    said = {name: value for name, value in given.items() if value is not None}
+    require_whole(**said)
+    for name, value in said.items():
+        if name not in defaults:
+            raise ValueError(f"{name} does not go with method {method!r}; leave it out, or use {', '.join(defaults)}")
+        if value < LEAST[name]:
+            least = LEAST[name]
             raise ValueError(f"{name} must be at least {least}, got {value}; ask for {least} or more")
+    return {**defaults, **said}

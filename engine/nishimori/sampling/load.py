@@ -16,12 +16,14 @@ from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity
 from nishimori.measurement.analysis import analyse
+from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observers import observer_of
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers.base import State
+from nishimori.sampling.auto import NamedTarget
 from nishimori.sampling.build import problem_of, target_of
 from nishimori.sampling.run import Run
 
@@ -48,10 +50,12 @@ def load(directory: str | Path) -> Run:
     run = config.run
     draws = Record(Schedule(run.warmup, run.draws, run.thin), groups["draws"], groups["warmup"], groups["statistics"])
     predictions = PredictionMeans.from_host(run.draws, groups["moments"], target.device)
+    intervals = _intervals(target, plan, run.draws, groups)
     randomness = Randomness.of(run.seed, point, target.instances, plan.chains)
-    observer = observer_of(target, plan.disjoint_pairs(), {}, run.keep == "position", randomness)
-    analysis = analyse(draws, plan, observer, predictions, record.alarms)
-    return Run(target, plan, record, draws, predictions, _state(target, plan, state["state"]), analysis)
+    kept, layer_overlaps = run.keep == "position", config.observables.layer_overlaps
+    observer = observer_of(target, plan.disjoint_pairs(), {}, kept, randomness, layer_overlaps)
+    analysis = analyse(draws, plan, observer, predictions, intervals, record.alarms)
+    return Run(target, plan, record, draws, predictions, intervals, _state(target, plan, state["state"]), analysis)
 
 
 def _home(directory: Path) -> Path:
@@ -81,6 +85,14 @@ def _only_file(folder: Path) -> Groups:
     if not files:
         raise BadInput(f"{folder} is empty; run this point to its end first")
     return read_arrays(files[-1])
+
+
+def _intervals(target: NamedTarget, plan: ChainPlan, draws: int, groups: Groups) -> PredictiveIntervals | None:
+    """None in files older than the intervals."""
+    if "intervals" not in groups:
+        return None
+    noise_variance = target.problem.channel.noise_variance
+    return PredictiveIntervals.from_host(draws, len(plan.chains), noise_variance, groups["intervals"], target.device)
 
 
 def _state(target: Target, plan: ChainPlan, arrays: dict[str, Any]) -> State:

@@ -11,8 +11,10 @@ from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan
 from nishimori.measurement.analysis import Analysis
+from nishimori.measurement.convergence import autocorrelation_time
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
+from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observers import is_single
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Verdict
@@ -41,6 +43,7 @@ class Run:
     calibration: CalibrationRecord
     record: Record
     predictions: PredictionMeans
+    intervals: PredictiveIntervals | None
     state: State
     analysis: Analysis
 
@@ -95,11 +98,14 @@ class Run:
             "acceptance": self.acceptance,
             **({"swap_acceptance": self.swap_acceptance} if self.swap_acceptance else {}),
             **asdict(self.analysis.behaviour),
-            "verdict": asdict(self.verdict),
+            "verdict": {"passed": self.verdict.passed, "failures": self.verdict.failures},
             "observables": {
                 name: {
                     "effective_sample_size": result.effective_sample_size,
+                    "tail_sample_size": result.tail_sample_size,
                     "r_hat": result.r_hat,
+                    "split_r_hat": result.split_r_hat,
+                    "nested_r_hat": result.nested_r_hat,
                     "worst_r_hat": result.worst_r_hat,
                     "monte_carlo_error": float(np.sqrt(result.monte_carlo_variance.sum()) / len(self.target.instances)),
                 }
@@ -111,6 +117,17 @@ class Run:
                 if name.startswith("layer_norm_")
             },
         }
+
+    def autocorrelation_time(self, name: str) -> float:
+        """Integrated autocorrelation time of `draws[name]`, in draws, pooled over instances.
+
+        Raises ChainTooShort, which carries the current value, where a chain is shorter than fifty of them; ValueError
+        for a name that was not drawn, or a vector.
+        """
+        scalars = {name: values for name, values in self.record.draws.items() if values.ndim == 3}
+        if name not in scalars:
+            raise ValueError(f"{name!r} is no scalar that was drawn; use one of {', '.join(sorted(scalars))}")
+        return autocorrelation_time(scalars[name])
 
     def predict(self, inputs: ArrayLike) -> Prediction:
         """Posterior predictive mean and variance at new `inputs` [rows, ...], from the kept positions.

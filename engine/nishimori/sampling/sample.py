@@ -14,7 +14,7 @@ from nishimori.chains.progress import Progress, reporter
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
-from nishimori.measurement.observers import has_teacher, mixing_of, observer_of
+from nishimori.measurement.observers import has_teacher, intervals_of, mixing_of, observer_of, require_layer_overlaps
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
@@ -77,6 +77,7 @@ def sample(
     point: str = "",
     observables: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     keep: Literal["observables", "position"] = "observables",
+    layer_overlaps: Sequence[str] = (),
     calibration: CalibrationRecord | None = None,
     only_chains: Sequence[int] | None = None,
     checks_in_experiment: int | None = None,
@@ -94,6 +95,9 @@ def sample(
     axis. `keep="position"` records the position itself as `draws["position"]`; otherwise memory is flat in the number
     of draws but for 8 bytes a recorded scalar.
 
+    `layer_overlaps`, some of "weights", "features" and "kernels", adds the overlaps of every layer with the teacher and
+    between replicas at every draw, hidden units matched (see measurement.layer_overlaps).
+
     Where there is a Gaussian prior and no teacher to start at, the likelihood is switched on step by step in the first
     half of warm-up (see samplers.annealing).
 
@@ -105,18 +109,20 @@ def sample(
     what time it saves on this problem.
 
     Raises ValueError for an unknown start, a coarse force without a Metropolis test, a count that is too small, an
-    observable of the wrong shape, a density that is not finite at a start, or a calibration without these instances or
-    against what `sampler` fixes; BadInput, a ValueError too, where a GPU's memory ends, with how many chains fit.
+    observable of the wrong shape, layer overlaps that are unknown or without a teacher, a density that is not finite at
+    a start, or a calibration without these instances or against what `sampler` fixes; BadInput, a ValueError too, where
+    a GPU's memory ends, with how many chains fit.
     """
     report, schedule = progress or reporter("nishimori"), Schedule(warmup, draws, thin)
     plain = Posterior(target) if isinstance(target, Problem) else target
     plan = ChainPlan.of(chains, start or ("both" if has_teacher(plain) else "prior"), only_chains)
     if keep not in ("observables", "position"):
         raise ValueError(f'keep must be "observables" or "position", got {keep!r}')
+    require_layer_overlaps(plain, layer_overlaps)
     with chains_that_fit(plain, sampler, plan):
         if isinstance(target, Problem):
             target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
-        observed = observables or {}, keep == "position"
+        observed = observables or {}, keep == "position", layer_overlaps
         sampling = target, sampler or HMC(), plan, schedule, seed, point, calibration
         return _sampled(*sampling, *observed, checks_in_experiment, report)
 
@@ -131,6 +137,7 @@ def _sampled(
     calibration: CalibrationRecord | None,
     observables: Mapping[str, Callable[[Tensor], Tensor]],
     keep_position: bool,
+    layer_overlaps: Sequence[str],
     checks_in_experiment: int | None,
     report: Progress,
 ) -> Run:
@@ -143,8 +150,10 @@ def _sampled(
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
     kernel = _kernel(target, sampler, chosen, randomness, warmup)
-    observer = observer_of(target, plan.disjoint_pairs(), observables, keep_position, randomness)
+    pairs = plan.disjoint_pairs()
+    observer = observer_of(target, pairs, observables, keep_position, randomness, layer_overlaps)
     record, predictions = Record(schedule), PredictionMeans(schedule.draws)
+    intervals = intervals_of(target, len(plan.chains), schedule.draws)
     state = kernel.init(position)
     require_finite_start(state, target.instances)
     record.keep_start(observer(state, 0, is_draw=False).values)
@@ -155,9 +164,12 @@ def _sampled(
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
             predictions.keep(transition.draw, observation.test_predictions, observation.label_means)
+            if intervals:
+                means = observation.test_predictions if observation.label_means is None else observation.label_means
+                intervals.update(transition.draw, means, observation.test_variance, randomness)
         report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
-    analysis = analyse(record, plan, observer, predictions, chosen.alarms, checks_in_experiment)
-    return Run(target, plan, chosen, record, predictions, state, analysis)
+    analysis = analyse(record, plan, observer, predictions, intervals, chosen.alarms, checks_in_experiment)
+    return Run(target, plan, chosen, record, predictions, intervals, state, analysis)
 
 
 def _calibrated(

@@ -13,14 +13,17 @@ from nishimori.comparison.align import z_scores
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import Network
 from nishimori.description.build import channel_of, network_of
-from nishimori.description.channels import channel_named
+from nishimori.description.channels import CLASSES, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
+from nishimori.systems.point_information import estimates_of, measured_information, summary_of
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.writers import PointWriter
+    from nishimori.measurement.error_bars import Estimate
+    from nishimori.measurement.information import Information
     from nishimori.models.problem import Problem
     from nishimori.samplers.base import Sampler, State
     from nishimori.sampling import Run
@@ -84,8 +87,9 @@ class MatchedTeacher:
         run = _sample(config, writer)
         segment, state = _arrays(run)
         writer.publish_segment(0, segment, state)
+        information = measured_information(config, run.target, writer)
         summary = {
-            **self._summary(config, run),
+            **self._summary(config, run, information),
             "digest": digest({**{group: segment[group] for group in DIGESTED}, **state}),
             "device": str(run.target.device),
             "seconds": round(time.monotonic() - started, 3),
@@ -93,11 +97,9 @@ class MatchedTeacher:
         writer.publish_summary(summary)
         return summary
 
-    def _summary(self, config: Config, run: "Run") -> dict[str, Any]:
-        estimates = {
-            name: {"value": estimate.value, "standard_error": estimate.standard_error}
-            for name, estimate in run.estimates.items()
-        }
+    def _summary(self, config: Config, run: "Run", information: "Information | None") -> dict[str, Any]:
+        estimates = _plain({**run.estimates, **estimates_of(information, config)})
+        failures = [*run.verdict.failures, *(information.alarms if information else ())]
         instances = len(run.target.instances)
         predicted, refusal = self._theory(config)
         return {
@@ -111,8 +113,13 @@ class MatchedTeacher:
             **({"theory_refusal": refusal} if refusal else {}),
             "z_scores": z_scores(estimates, predicted or {}, instances),
             "checks": {check.name: asdict(check) for check in run.checks},
-            "verdict": {"passed": run.verdict.passed, "failures": list(run.verdict.failures)},
+            "verdict": {
+                "passed": run.verdict.passed and not failures,
+                "failures": failures,
+                "criteria": [asdict(criterion) for criterion in run.verdict.criteria],
+            },
             "diagnostics": {name: value for name, value in run.diagnostics().items() if name != "verdict"},
+            **({"information": summary_of(information)} if information else {}),
             "calibration": {
                 "num_steps": run.calibration.num_steps,
                 "path_length": run.calibration.path_length,
@@ -144,7 +151,9 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
             record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
-    checks = number_of_checks(plan, problem.network)
+    layer_overlaps = config.observables.layer_overlaps
+    classes = isinstance(problem.channel, CLASSES)
+    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps, classes)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
@@ -156,10 +165,18 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         seed=config.run.seed,
         point=point,
         keep=config.run.keep,
+        layer_overlaps=layer_overlaps,
         calibration=record,
         checks_in_experiment=writer.points_in_experiment * checks,
         progress=writer.progress,
     )
+
+
+def _plain(estimates: "Mapping[str, Estimate]") -> dict[str, dict[str, float]]:
+    return {
+        name: {"value": estimate.value, "standard_error": estimate.standard_error}
+        for name, estimate in estimates.items()
+    }
 
 
 def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "CalibrationRecord":
@@ -205,6 +222,7 @@ def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
         "warmup": run.record.warmup,
         "statistics": run.record.statistics,
         "moments": run.predictions.to_host(),
+        **({"intervals": run.intervals.to_host()} if run.intervals else {}),
         "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
     }
     state = _of_state(run.state)

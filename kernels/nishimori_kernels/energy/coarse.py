@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nishimori_kernels.blocks import Buffer
-from nishimori_kernels.energy.gpu import WIDEST, TritonActivation
+from nishimori_kernels.energy.gpu import TritonActivation
 from nishimori_kernels.energy.weights import Split
 from nishimori_kernels.leapfrog.advance import advance_
 
@@ -97,7 +97,7 @@ class CoarseNetwork:
             return inputs.new_empty((instances * chains, *shape), dtype=self._format)
 
         self._u = [empty(dim, samples) for dim in widths]
-        self._hidden = self._u if kernel.from_output else [empty(dim, samples) for dim in widths]
+        self._hidden = self._u if kernel.from_output else [empty(dim, samples) for dim in widths[:-1]]
         self._delta = [*(empty(dim, samples) for dim in widths[:-1]), *self._u[-1:]]
         self._residual = inputs.new_empty(instances, chains, samples)
         self._ones = inputs.new_ones(instances * chains, self._dims[-1])
@@ -122,7 +122,7 @@ class CoarseNetwork:
         self, weights: Tensor, momentum: Tensor, labels: Tensor, noise_variance: float, coefficients: Tensor
     ) -> None:
         """Weights and momenta after `leapfrog.advance_` with the gradient of the likelihood at the weights, which are
-        those of the last `load` or `advance`. A coarse gradient stays in the format, undivided by the noise variance."""
+        those of the last `load` or `advance`. The gradient stays in the format, undivided by the noise variance."""
         if self._slope is None or self._slope.numel() != weights.numel():
             self._slope = torch.empty_like(weights, dtype=self._format)
         self._pull_back(weights, None, labels, 1.0, self._slope)
@@ -143,29 +143,12 @@ class CoarseNetwork:
             top_scale = self._lift(rounded)
             sampled = len(layers) > self._depth
             readout = layers[-1].flatten(0, 1) if sampled else self._ones
-            own = (added[-1], gradients[-1]) if sampled else (None, None)
-            self._meet_labels(readout, labels, top_scale, scale * self._readout_scale, *own)
+            own = readout, labels, self._readout_scale, top_scale, self._residual
+            shares = self._kernel.pull_back_misfit(self._u[-1], *own)
+            if sampled:
+                self._kernel.weigh_readout(shares, added[-1], scale * self._readout_scale, gradients[-1])
             self._descend(rounded, added, gradients, scale * self._readout_scale)
         return self._residual
-
-    def _meet_labels(
-        self, readout: Tensor, labels: Tensor, top_scale: float, scale: float, added: Tensor | None, out: Tensor | None
-    ) -> None:
-        """The residual, the top layer's `delta`, and the readout's gradient where it is asked for."""
-        kernel, u, residual = self._kernel, self._u[-1], self._residual
-        if self._dims[-1] <= WIDEST:
-            shares = kernel.pull_back_misfit(u, readout, labels, self._readout_scale, top_scale, residual)
-            if out is not None:
-                kernel.weigh_readout(shares, added, scale, out)
-            return
-        kernel.read_out(u, self._hidden[-1], readout, self._readout_scale, residual, u_scale=top_scale)
-        residual.sub_(labels)
-        summed = None if out is None else torch.empty_like(readout)
-        addend = torch.zeros_like(readout) if added is None else added
-        top = u, self._hidden[-1], self._delta[-1]
-        kernel.pull_back_read_out(residual, readout, 1.0, *top, addend, summed, out_scale=scale)
-        if out is not None and summed is not None:
-            out.copy_(summed.view(out.shape))
 
     def _fold(self, tensor: Tensor, layer: int) -> Tensor:
         """A batch of matrices: of an instance with its chains stacked in the first layer, of a chain above."""

@@ -22,11 +22,8 @@ FUSED: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 LANES = 2048
 READ, PULL = (32, 64), (16, 128)
 """Units and inputs that a program of `read_out_kernel`, `pull_back_read_out_kernel` has before it at a time."""
-HOLDING: dict[str, Any] = {"num_warps": 16, "enable_fp_fusion": True}
-HELD, LIGHT = 16384, 32768
-"""Elements that a program of `misfit_kernel` holds in registers, all units of some inputs: where an activation is one
-instruction, LIGHT."""
-WIDEST, MOST_INPUTS = 2048, 128
+MISFIT = (128, 32)
+"""Units that a program of `misfit_kernel` has before it at a time, and its inputs."""
 SUMMED = (64, 32)
 """Shares and units that a program of `weigh_readout_kernel` has before it at a time."""
 
@@ -169,25 +166,36 @@ def pull_back_read_out_kernel(
 @triton.jit
 def misfit_kernel(
     u, readout, labels, residual, delta, shares, u_scale, scale, chains, width, samples,
-    KIND: tl.constexpr, QUICK: tl.constexpr, WIDTH: tl.constexpr, COLUMNS: tl.constexpr,
+    KIND: tl.constexpr, QUICK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """residual = scale * readout . base(u_scale * u) - labels, delta = readout * residual * base', and a share of base .
-    residual: some samples of a network, with all its units, a program."""
+    """residual = scale * readout . base(u_scale * u) - labels, delta = readout * residual * base', and a share of base
+    times residual: some samples of a network a program, which reads its units twice, the second time from a cache."""
     network, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    rows, columns = tl.arange(0, WIDTH), piece * COLUMNS + tl.arange(0, COLUMNS)
+    columns = piece * COLUMNS + tl.arange(0, COLUMNS)
     there = columns < samples
-    inside = (rows < width)[:, None] & there[None, :]
-    where = network * width * samples + rows[:, None] * samples + columns[None, :]
-    values = u_scale * tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
-    made = base_of(values, KIND, QUICK)
-    weights = tl.load(readout + network * width + rows, mask=rows < width, other=0.0)
+    u, delta, readout = u + network * width * samples, delta + network * width * samples, readout + network * width
+    shares += (network * tl.num_programs(1) + piece) * width
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for low in range(0, width, ROWS):
+        rows = low + tl.arange(0, ROWS)
+        inside = (rows < width)[:, None] & there[None, :]
+        where = rows.to(tl.int64)[:, None] * samples + columns[None, :]
+        values = u_scale * tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
+        weights = tl.load(readout + rows, mask=rows < width, other=0.0)
+        total += weights[:, None] * base_of(values, KIND, QUICK)
     y = tl.load(labels + network // chains * samples + columns, mask=there, other=0.0)
-    r = scale * tl.sum(weights[:, None] * made, axis=0) - y
+    r = tl.where(there, scale * tl.sum(total, axis=0) - y, 0.0)
     tl.store(residual + network * samples + columns, r, mask=there)
-    share = tl.sum(made * tl.where(there, r, 0.0)[None, :], axis=1)
-    tl.store(shares + (network * tl.num_programs(1) + piece) * width + rows, share, mask=rows < width)
-    pulled = weights[:, None] * r[None, :] * slope_of(values, made, KIND)
-    tl.store(delta + where, pulled.to(delta.dtype.element_ty), mask=inside)
+    for low in range(0, width, ROWS):
+        rows = low + tl.arange(0, ROWS)
+        inside = (rows < width)[:, None] & there[None, :]
+        where = rows.to(tl.int64)[:, None] * samples + columns[None, :]
+        values = u_scale * tl.load(u + where, mask=inside, other=0.0).to(tl.float32)
+        made = base_of(values, KIND, QUICK)
+        tl.store(shares + rows, tl.sum(made * r[None, :], axis=1), mask=rows < width)
+        weights = tl.load(readout + rows, mask=rows < width, other=0.0)
+        pulled = weights[:, None] * r[None, :] * slope_of(values, made, KIND)
+        tl.store(delta + where, pulled.to(delta.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -271,22 +279,19 @@ class TritonActivation:
     def pull_back_misfit(
         self, u: Tensor, readout: Tensor, labels: Tensor, scale: float, u_scale: float, residual: Tensor
     ) -> Tensor:
-        """In one pass residual = scale * readout . hidden - labels and, in the memory of `u` [networks, width, samples],
-        delta = readout * residual * base'(u_scale * u).
+        """In one launch residual = scale * readout . hidden - labels and, in the memory of `u`, which is [networks,
+        width, samples], delta = readout * residual * base'(u_scale * u).
 
         Returns shares [networks, pieces, width] of hidden . residual, for `weigh_readout`. `labels` are [instances, 1,
-        samples]; no layer may be wider than WIDEST.
+        samples].
         """
         networks, width, samples = u.shape
-        held = max(16, triton.next_power_of_2(width))
-        light = is_quick(u.dtype) and self.from_output
-        columns = min((LIGHT if light else HELD) // held, MOST_INPUTS)
-        pieces = triton.cdiv(samples, columns)
+        pieces = triton.cdiv(samples, MISFIT[1])
         shares = readout.new_empty(networks, pieces, width)
         launch(
-            misfit_kernel, (networks, pieces), HOLDING,
+            misfit_kernel, (networks, pieces), FUSED,
             u, readout, labels, residual, u, shares, u_scale, scale, networks // len(labels), width, samples,
-            self.kind, is_quick(u.dtype), held, columns,
+            self.kind, is_quick(u.dtype), *MISFIT,
         )  # fmt: skip
         return shares
 

@@ -119,7 +119,8 @@ def _store(target, where, values, inside, INTERPRETED: tl.constexpr):
 @triton.jit(do_not_specialize=SIZES)
 def lift_kernel(
     first, second, u, hidden, scale, rows, columns, inner,
-    KIND: tl.constexpr, QUICK: tl.constexpr, SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
+    KIND: tl.constexpr, QUICK: tl.constexpr,
+    SECOND_TURNED: tl.constexpr, ALIGN: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
     INTERPRETED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, INNER: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """hidden = base(scale * first second), and u is what base is taken of, where the slope needs it."""

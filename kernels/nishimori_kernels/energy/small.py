@@ -26,15 +26,17 @@ from nishimori_kernels.leapfrog.gpu import advanced
 from nishimori_kernels.pieces import launch
 
 LARGEST = 128
-SHALLOW_ROWS, DEEP_ROWS, SLOPED_ROWS = 64, 32, 16
-"""Inputs that go through the layers together: with one layer; with two; and with two where the slope is more than a
-product. As many as leave no register spilled."""
+SHALLOW_ROWS, DEEP_ROWS, ADVANCED_ROWS = 64, 32, 64
+"""Inputs that go through the layers together: with one layer; with two; and with two where a program moves weights
+itself, and the slope is a product. As many as leave no register spilled."""
 MULTIPROCESSORS, STARTING = 132, 2
 """How many programs the largest GPUs run at a time, and what a program takes beside its rows, in blocks of them."""
 LANES = tl.constexpr(4)
 """Inputs of which a thread has some that lie as far apart: its sums over them ask no other thread."""
 OPTIONS: dict[str, Any] = {"num_warps": 8, "num_stages": 1, "enable_fp_fusion": True}
-ADDED, FINISHED = 1024, 8192
+PREFETCHED = {"tf32": 2, "bf16": 2, "fp16": 3}
+"""Stages where ADVANCED_ROWS inputs are taken, and those that come next loaded meanwhile: as few as spill nothing."""
+ADDED, FINISHED = 1024, 4096
 """Elements that programs of `add_shares_kernel` and `small_gradient_kernel` finish at a time."""
 _FORMATS = {"tf32": tl.float32, "bf16": tl.bfloat16, "fp16": tl.float16}
 
@@ -45,6 +47,17 @@ def _matrix(weights, rows: tl.constexpr, columns: tl.constexpr, ROWS: tl.constex
     row, column = tl.arange(0, ROWS)[:, None], tl.arange(0, COLUMNS)[None, :]
     inside = (row < rows) & (column < columns)
     return tl.load(weights + row * columns + column, mask=inside, other=0.0)
+
+
+@triton.jit
+def _network_again(QUICK: tl.constexpr):
+    """The program's network, asked for anew: places in memory that follow from it are then not computed, and kept in
+    registers, before they are needed."""
+    if QUICK:
+        network = tl.inline_asm_elementwise("mov.u32 $0, %ctaid.x;", "=r", [], dtype=tl.int32, is_pure=False, pack=1)
+    else:
+        network = tl.program_id(0)
+    return network.to(tl.int64)
 
 
 @triton.jit
@@ -160,7 +173,7 @@ def small_gradient_kernel(
         sum_a += tl.sum(tl.sum(weighed, axis=3), axis=1)
         delta = (r[None, :] * readout[:, None] * slope_of(u_top, h_top, KIND)).to(FORMAT)
         if DEPTH == 2:
-            sum_2 += tl.dot(delta, tl.trans(below))
+            sum_2 += tl.dot(delta, tl.trans(below))  # pyright: ignore[reportArgumentType]
             pulled = tl.dot(tl.trans(second), delta)
             delta = (pulled * slope_of(u_1, below.to(tl.float32), KIND)).to(FORMAT)
         sum_1 += tl.dot(delta, x)
@@ -176,6 +189,10 @@ def small_gradient_kernel(
             _store(sum_2, slope + WIDTH_1 * DIM)
         tl.store(slope + padded - top + unit, total_a)
     else:
+        network = _network_again(QUICK)
+        place_1 = network * width_1 * dim
+        place_2 = start_2 + network * width_2 * width_1
+        place_a = start_a + network * top_width
         _store_inside(sum_1, slope + place_1, width_1, dim)
         if DEPTH == 2:
             _store_inside(sum_2, slope + place_2, width_2, width_1)
@@ -196,7 +213,8 @@ def small_gradient_kernel(
 
 @triton.jit
 def add_shares_kernel(
-    weights, rounded, shares, out, coefficients, splits, networks, parameters, size_1, size_2, start_2, start_a, between,
+    weights, rounded, shares, out, coefficients, splits, networks, parameters,
+    size_1, size_2, start_2, start_a, between,
     dim: tl.constexpr, width_1: tl.constexpr, scale_1, scale_2, ADVANCE: tl.constexpr,
     DEPTH: tl.constexpr, DIM: tl.constexpr, WIDTH_1: tl.constexpr, WIDTH_2: tl.constexpr, ADDED: tl.constexpr,
 ):  # fmt: skip
@@ -227,12 +245,6 @@ def is_small(input_dim: int, widths: Sequence[int], precision: str) -> bool:
     return precision in ("bf16", "fp16") and len(widths) in (1, 2) and max(input_dim, *widths) <= LARGEST
 
 
-def _rows_of(depth: int, kind: int) -> int:
-    if depth == 1:
-        return SHALLOW_ROWS
-    return DEEP_ROWS if kind in (TANH.value, IDENTITY.value) else SLOPED_ROWS
-
-
 def _blocks_a_split(blocks: int, networks: int) -> int:
     """The division of rows after which the last program ends first."""
 
@@ -261,17 +273,19 @@ class SmallNetwork:
         self._scales = (*scales, 0.0)[:2]
         self._readout_scale = 1 / math.sqrt(dims[-1])
         self._padded = [max(16, triton.next_power_of_2(dim)) for dim in self._shape]
-        self._rows = _rows_of(len(widths), kernel.kind)
+        self._rows = SHALLOW_ROWS if len(widths) == 1 else DEEP_ROWS
         blocks = triton.cdiv(samples, self._rows)
         self._rows_a_split = self._rows * _blocks_a_split(blocks, self._networks)
         self._splits = triton.cdiv(samples, self._rows_a_split)
-        missing = self._padded[0] - input_dim, blocks * self._rows - samples
+        missing = self._padded[0] - input_dim, -samples % max(self._rows, ADVANCED_ROWS)
         self._inputs = torch.nn.functional.pad(inputs, (0, missing[0], 0, missing[1])).to(FORMATS[precision])
         width_1, width_2 = self._shape[1:]
         self._sizes = width_1 * input_dim, width_2 * width_1
         padded = self._padded[1] * self._padded[0] + (self._padded[2] * self._padded[1] if width_2 else 0)
         shared = self._splits * self._networks * (padded + self._padded[len(widths)])
         self._shares = inputs.new_empty(shared) if self._splits > 1 else None
+        self._plain = kernel.kind in (TANH.value, IDENTITY.value)
+        self._prefetching = OPTIONS | {"num_stages": PREFETCHED[precision]}
         self._rounded: Tensor | None = None
         self._slope: Tensor | None = None
 
@@ -303,20 +317,22 @@ class SmallNetwork:
         starts = self._networks * self._sizes[0], self._networks * sum(self._sizes)
         advance = coefficients is not None
         factors, between = (coefficients, coefficients[0].numel()) if advance else (self._residual, 0)
+        many = advance and depth == 2 and self._plain and self._shares is None
+        rows, options = (ADVANCED_ROWS, self._prefetching) if many else (self._rows, OPTIONS)
         slope = self._shares if self._shares is not None else self._slope if advance else out
         launch(
-            small_gradient_kernel, (self._networks, self._splits), OPTIONS,
+            small_gradient_kernel, (self._networks, self._splits), options,
             weights, self._rounded, self._inputs, labels, self._residual, slope, out, factors,
             self._chains, self._samples, self._inputs.shape[1], self._rows_a_split, self._networks, *starts, between,
             *self._shape, *self._scales, self._readout_scale, self._readout_scale / noise_variance,
             self._shares is not None, advance, depth, parameters > sum(self._sizes), self._kernel.kind,
-            self._format, self._quick, FINISHED, self._rows, *self._padded,
+            self._format, self._quick, FINISHED, rows, *self._padded,
         )  # fmt: skip
         if self._shares is not None:
             launch(
                 add_shares_kernel, (self._networks, triton.cdiv(parameters, ADDED)), OPTIONS,
                 weights, self._rounded, self._shares, out, factors,
-                self._splits, self._networks, parameters, *self._sizes, *starts, between, *self._shape[:2], *self._scales,
-                advance, depth, *self._padded, ADDED,
+                self._splits, self._networks, parameters, *self._sizes, *starts, between,
+                *self._shape[:2], *self._scales, advance, depth, *self._padded, ADDED,
             )  # fmt: skip
         return self._residual

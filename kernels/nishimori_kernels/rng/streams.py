@@ -34,3 +34,5 @@ class Stream(IntEnum):
     ANNEALED_ACCEPT = 21  # as ACCEPT, for annealed importance sampling
     ANNEALED_JITTER = 22  # as JITTER, for annealed importance sampling
     KERNEL_WEIGHTS = 23  # networks over which the kernel of the last layer is averaged, step = draw
+    PREDICTIVE = 24  # label noise of predictive draws, step = draw, element = row of the test set
+    REFERENCE_PRIOR = 25  # networks of the prior whose overlaps with the teacher are chance, element = parameter
