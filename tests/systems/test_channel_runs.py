@@ -47,12 +47,17 @@ def test_kinds_can_be_swept_and_are_laid_over_their_theory(tmp_path: Path, capsy
 
 
 def test_a_logistic_run_names_the_variance_of_its_noise_and_is_read_back(tmp_path: Path) -> None:
-    (summary,) = run(tmp_path, channel={"kind": "logistic", "temperature": 0.3}).values()
+    few = {"method": "chain_rule", "nodes": 2, "warmup": 5, "draws": 10}
+    (summary,) = run(tmp_path, channel={"kind": "logistic", "temperature": 0.3}, information=few).values()
     channel = nm.LogisticChannel(0.3)
     assert summary["parameters"]["noise_variance"] == pytest.approx(channel.noise_variance)
     predicted = nm.theory.predict(nm.Network(1, (1,), "tanh"), channel, 1.0)
     assert summary["theory"]["classification_error"] == pytest.approx(predicted.classification_error, rel=1e-12)
+    assert {"mutual_information", "log_evidence"} <= summary["z_scores"].keys()
     loaded = nm.load(tmp_path / "out")
+    assert {check.name: check.z for check in loaded.checks} == {
+        name: pytest.approx(check["z"], rel=1e-9) for name, check in summary["checks"].items()
+    }
     for name in (*COMMON, *CLASSES):
         assert loaded.estimates[name].value == pytest.approx(summary["estimates"][name]["value"], rel=1e-12)
 
