@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nishimori import theory
     from nishimori.adaptation.calibration import CalibrationRecord
-    from nishimori.description import Activation, GaussianChannel, Network, OutputChannel, OutputFunction, ProbitChannel
+    from nishimori.description import (
+        Activation,
+        GaussianChannel,
+        LogisticChannel,
+        Network,
+        OutputChannel,
+        OutputFunction,
+        ProbitChannel,
+    )
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.density import DensityTarget
     from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
@@ -33,6 +41,7 @@ _HOMES = {
     "CalibrationRecord": "nishimori.adaptation.calibration",
     "Activation": "nishimori.description",
     "GaussianChannel": "nishimori.description",
+    "LogisticChannel": "nishimori.description",
     "Network": "nishimori.description",
     "OutputChannel": "nishimori.description",
     "OutputFunction": "nishimori.description",
@@ -72,6 +81,7 @@ __all__ = [
     "DensityTarget",
     "GaussianChannel",
     "GaussianLikelihood",
+    "LogisticChannel",
     "ModuleTarget",
     "Network",
     "OutputChannel",

@@ -16,6 +16,11 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (changed(channel__noise_variance=-0.1), ("channel.noise_variance", "> 0")),
     (changed(channel__noise_variance=0), ("channel.noise_variance", "> 0")),
     (changed(channel__noise_variance=None), ("channel.noise_variance", "missing", "add it")),
+    (changed(channel__kind="probti"), ("channel.kind", "did you mean 'probit'")),
+    (changed(channel__kind="logistic"), ("channel.temperature", "missing", "add it")),
+    (changed(channel__temperature=0.3), ("channel.temperature", "does not go with", "give channel.noise_variance")),
+    (changed(channel__kind="probit", sampler__target="collapsed"), ("sampler.target", "channel.kind", "use", "plain")),
+    (changed(channel__kind="tanh", run__precision="bf16"), ("run.precision", "channel.kind", "use", "fp32")),
     (changed(data__sample_ratio=0.01), ("data.sample_ratio", "zero samples", "raise")),
     (changed(data__sample_ratio=None), ("data", "sample_ratio or samples", "give one")),
     (changed(network__activation="tanhh"), ("network.activation", "tanhh", "did you mean 'tanh'")),
@@ -63,6 +68,10 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("information.method", "collapsed", "readout", "use", "ais"),
     ),
     (changed(information__method="collapsed", network__depth=0), ("information.method", "hidden layers", "use")),
+    *(
+        (changed(information__method=method, channel__kind="probit"), ("information.method", "probit", "chain_rule"))
+        for method in ("collapsed", "immse")
+    ),
     (changed(sweep={"data.sampel_ratio": [1.0, 2.0]}), ("data.sampel_ratio", "not a known key")),
     (changed(sweep={"data.sample_ratio": []}), ("sweep.data.sample_ratio", "at least one value")),
     (changed(sweep={"data.sample_ratio": [1.0, 1.0]}), ("same point twice", "remove")),

@@ -62,9 +62,19 @@ def on_the_cpu(path: Path, out: Path) -> dict[str, np.ndarray]:
     return draws_of(out)
 
 
-@pytest.mark.parametrize("integrator", ["leapfrog", "minimum_norm_rotation"])
-def test_the_whole_command_gives_what_the_cpu_gives(integrator: str, tmp_path: Path):
-    path = experiment(tmp_path, sampler__integrator=integrator)
+@pytest.mark.parametrize(
+    ("integrator", "channel"),
+    [
+        ("leapfrog", {"noise_variance": 0.1}),
+        ("minimum_norm_rotation", {"noise_variance": 0.1}),
+        ("leapfrog", {"kind": "probit", "noise_variance": 0.1}),
+        pytest.param("leapfrog", {"kind": "logistic", "temperature": 0.2}, marks=pytest.mark.validate),
+        pytest.param("leapfrog", {"kind": "relu", "noise_variance": 0.1}, marks=pytest.mark.validate),
+    ],
+    ids=str,
+)
+def test_the_whole_command_gives_what_the_cpu_gives(integrator: str, channel: dict[str, Any], tmp_path: Path):
+    path = experiment(tmp_path, sampler__integrator=integrator, channel=channel)
     assert main(["run", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) in (0, 3)
     assert Graph.replays > 16, "transitions are replayed"
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -93,10 +103,15 @@ class ValuesRead(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_more_transitions_read_no_more_values(tmp_path: Path):
-    import nishimori as nm
+LONG = [pytest.param(kind, marks=pytest.mark.validate) for kind in ("probit", "logistic", "tanh")]
 
-    network, channel = nm.Network(3, (3,), "tanh"), nm.GaussianChannel(0.1)
+
+@pytest.mark.parametrize("kind", ["gaussian", *LONG])
+def test_more_transitions_read_no_more_values(kind: str):
+    import nishimori as nm
+    from nishimori.description.channels import channel_named
+
+    network, channel = nm.Network(3, (3,), "tanh"), channel_named(kind, 0.1)
     target = nm.Posterior(nm.matched_teacher(network, channel, 4, test_samples=2), device="cuda")
     read = []
     for draws in (10, 20):

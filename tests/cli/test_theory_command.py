@@ -50,6 +50,17 @@ def test_probit_without_noise(row: dict[str, float], capsys: pytest.CaptureFixtu
     assert values["gibbs_classification_error"] > values["classification_error"]
 
 
+def test_logistic(capsys: pytest.CaptureFixture[str]) -> None:
+    """A cold one is the noiseless probit channel of the golden values."""
+    options = ["theory", "--activation", "tanh", "--depth", "2", "--sample-ratio", "1", "--channel", "logistic"]
+    assert main([*options, "--temperature", "1e-6", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classification_error"] == pytest.approx(0.2830937725, abs=1e-9)
+    assert main([*options, "--noise-variance", "0.1"]) == 2
+    assert "--channel logistic takes --temperature and no --noise-variance" in capsys.readouterr().err
+    assert main([*options[:-1], "probit"]) == 2
+    assert "--channel probit takes --noise-variance and no --temperature" in capsys.readouterr().err
+
+
 def test_output_functions(capsys: pytest.CaptureFixture[str]) -> None:
     """The proved tanh and the conjectured relu of tests/golden/channel_theory.json."""
     assert predict(capsys, "tanh", 2, 2.0, 0.1, "tanh")["overlap"] == pytest.approx(0.63494666, abs=1e-6)

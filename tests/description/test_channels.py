@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from nishimori.description import GaussianChannel, OutputChannel, OutputFunction, ProbitChannel
+from nishimori.description import GaussianChannel, LogisticChannel, OutputChannel, OutputFunction, ProbitChannel
+from nishimori.description.channels import channel_named
 
 CUBIC = OutputFunction(lambda x: x**3, lambda x: 3 * x**2, lambda x: 6 * x, "cubic", odd=True)
 CONTINUOUS = [GaussianChannel(0.3), *(OutputChannel(name, 0.2) for name in ("identity", "tanh", "relu", CUBIC))]
 LATENT = np.linspace(-2.9, 3.1, 13)  # not 0, where relu has its kink
 
 
-@pytest.mark.parametrize("channel", [*CONTINUOUS, ProbitChannel(0.4)])
+@pytest.mark.parametrize("channel", [*CONTINUOUS, ProbitChannel(0.4), LogisticChannel(0.4)])
 @pytest.mark.parametrize("label", [-1.0, 1.0])
 def test_derivatives_are_those_of_the_log_likelihood(channel, label):
     step = 1e-5
@@ -31,9 +32,8 @@ def test_densities_of_labels_integrate_to_one(channel):
     assert total == pytest.approx(1, rel=1e-9)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.4])
-def test_probabilities_of_the_classes_add_up_to_one(noise):
-    channel = ProbitChannel(noise)
+@pytest.mark.parametrize("channel", [ProbitChannel(0.0), ProbitChannel(0.4), LogisticChannel(0.4)])
+def test_probabilities_of_the_classes_add_up_to_one(channel):
     assert sum(np.exp(channel.log_likelihood(side, LATENT)) for side in (-1, 1)) == pytest.approx(1, rel=1e-14)
 
 
@@ -54,6 +54,28 @@ def test_probit_curvature_is_continuous_where_its_series_begins(margin):
     square = 1 / margin**2
     expected = -1 + square - 6 * square**2 + 50 * square**3 - 518 * square**4
     assert ProbitChannel(1.0).second_derivative(1, margin) == pytest.approx(expected, rel=1e-11)
+
+
+def test_logistic_in_the_tails():
+    channel = LogisticChannel(0.5)
+    assert channel.log_likelihood(1, [-1e6, 1e6]) == pytest.approx([-2e6, 0], rel=1e-15)
+    assert channel.derivative(1, [-1e6, 1e6]) == pytest.approx([2, 0], rel=1e-15)
+    assert channel.derivative(-1, 1e6) == pytest.approx(-2, rel=1e-15)
+    assert channel.second_derivative(1, [-1e6, 0, 1e6]) == pytest.approx([0, -1, 0])
+
+
+@pytest.mark.parametrize("temperature", [-0.1, 0, math.nan, math.inf, "0.1", True, None])
+def test_impossible_temperatures_are_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be a finite number greater than 0, got .*: give the output"):
+        LogisticChannel(temperature)
+
+
+def test_channels_have_names():
+    assert channel_named("gaussian", 0.1) == GaussianChannel(0.1)
+    assert channel_named("probit", 0.1) == ProbitChannel(0.1)
+    assert channel_named("relu", 0.1) == OutputChannel("relu", 0.1)
+    named = channel_named("logistic", LogisticChannel(0.3).noise_variance)
+    assert isinstance(named, LogisticChannel) and named.temperature == pytest.approx(0.3, rel=1e-15)
 
 
 def test_probit_scales_with_its_noise():

@@ -57,6 +57,29 @@ def test_chainwise_equals_reference(case, fixed, activation):
     assert_close([found[1]], [gradient], 1e-5)
 
 
+def cubed(labels: Tensor, latent: Tensor) -> Tensor:
+    return (latent - labels) ** 3
+
+
+@BOTH_READOUTS
+@pytest.mark.parametrize("blocks", ["chainwise", "one block", "small blocks"])
+def test_gradients_of_any_energy_equal_the_reference(case, fixed, blocks):
+    weights, inputs, labels = problem(case, fixed)
+    kernel = COMPILED_ACTIVATIONS["tanh"]
+    if blocks == "chainwise":
+        network: dispatch.Network = ChainwiseNetwork(inputs, case[4], kernel, case[1])
+    else:
+        size = None if blocks == "one block" else 3000
+        network = BlockedNetwork(inputs, case[4], TORCH_ACTIVATIONS["tanh"], case[1], size)
+    exact = doubles(weights), inputs.double(), "tanh"
+    latent = reference.latent(*exact)
+    gradient = reference.pull_back(*exact, cubed(labels.double(), latent))
+    flat = flattened(weights)
+    out = torch.full_like(flat, torch.nan)
+    assert_close([network.slope_gradient(flat, labels, cubed, out)], [latent], 1e-5)
+    assert_close([out], [flattened(doubles(weights)) + flattened(gradient)], 3e-5)
+
+
 def test_chains_are_the_same_to_the_bit_alone_and_in_company_and_on_any_number_of_threads():
     case = (2, 5, 33, 20, (17, 9))
     weights, inputs, labels = problem(case)

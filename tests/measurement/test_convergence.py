@@ -12,6 +12,7 @@ from nishimori.measurement.convergence import (
     autocorrelation_time,
     convergence,
     decay_time,
+    monte_carlo_variance,
     nested_r_hat,
     stuck_chains,
 )
@@ -105,6 +106,7 @@ def test_too_short_a_chain_is_refused_with_the_current_value() -> None:
     assert refusal.value.value == pytest.approx(9.0, rel=0.2)
     with pytest.raises(ChainTooShort, match="7 draws a chain; take at least 8") as refusal:
         convergence(long[..., :7], ((0, 1), (2, 3)))
+    assert np.isnan(monte_carlo_variance(long[..., :7])).all()
     assert isinstance(refusal.value.value, Convergence)
     assert math.isnan(refusal.value.value.r_hat) and refusal.value.value.nested_r_hat > 1
 

@@ -1,5 +1,6 @@
 """The exact checks as statistical tests: standard normal where the sampler is right, an alarm where it is not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -12,6 +13,8 @@ from spoilt import Spoilt, WrongPrior
 
 import nishimori as nm
 from nishimori.chains.progress import silent
+from nishimori.description import Channel
+from nishimori.description.channels import CLASSES
 from nishimori.measurement.analysis import evidence_of
 from nishimori.measurement.identities import Check, Evidence, exact_checks, number_of_checks
 from nishimori.measurement.ranks import rank_deviate, thinning
@@ -23,14 +26,15 @@ CALM = Behaviour(0.0, [], 1.0, 100)
 
 @dataclass(frozen=True)
 class Study:
-    """Matched teachers, many of them, and what the student makes of them. `believed` is the student's noise over the
-    true one."""
+    """Matched teachers, many of them, and what the student makes of them. `channel` is one of a noise variance,
+    `believed` the student's over the true one."""
 
     network: nm.Network
     samples: int
     instances: int
     noise_variance: float = 0.3
     believed: float = 1.0
+    channel: Callable[[float], Channel] = nm.GaussianChannel
     sampler: Sampler = nm.HMC("leapfrog", 0.3, 5)
     chains: int = 1
     warmup: int = 50
@@ -40,9 +44,9 @@ class Study:
     def evidence(self, monkeypatch: pytest.MonkeyPatch) -> Evidence:
         """Without the diagnostics of every observable, which cost more than such small chains."""
         monkeypatch.setattr(import_module("nishimori.sampling.sample"), "analyse", _evidence_alone)
-        channel = nm.GaussianChannel(self.noise_variance)
+        channel, believed = self.channel(self.noise_variance), self.channel(self.noise_variance * self.believed)
         problem = nm.matched_teacher(self.network, channel, self.samples, self.instances, self.seed, test_samples=10)
-        object.__setattr__(problem, "channel", nm.GaussianChannel(self.noise_variance * self.believed))
+        object.__setattr__(problem, "channel", believed)
         settings: dict[str, Any] = {
             "chains": self.chains,
             "warmup": self.warmup,
@@ -61,12 +65,12 @@ def _evidence_alone(record, plan, observer, predictions, intervals, alarms, chec
 
 
 def part(evidence: Evidence, instances: slice) -> Evidence:
-    assert evidence.coverage is not None
     draws, warmup, truth = (
         {name: values[instances] for name, values in group.items()}
         for group in (evidence.draws, evidence.warmup, evidence.truth)
     )
-    coverage = evidence.coverage[0][instances], evidence.coverage[1][instances]
+    covered = evidence.coverage
+    coverage = None if covered is None else (covered[0][instances], covered[1][instances])
     return replace(evidence, draws=draws, warmup=warmup, truth=truth, coverage=coverage)
 
 
@@ -97,12 +101,21 @@ def alarms(evidence: Evidence) -> list[Check]:
 
 
 SMALL = Study(nm.Network(4, (3,), "tanh"), samples=8, instances=24 * 50)
+CHANNELS = {
+    "gaussian": (nm.GaussianChannel, 16),
+    "probit": (nm.ProbitChannel, 15),
+    "relu": (partial(nm.OutputChannel, "relu"), 16),
+}
 
 
-def test_deviates_are_standard_normal(monkeypatch: pytest.MonkeyPatch) -> None:
-    evidence = SMALL.evidence(monkeypatch)
+@pytest.mark.parametrize(("channel", "checks"), CHANNELS.values(), ids=CHANNELS)
+def test_deviates_are_standard_normal(
+    channel: Callable[[float], Channel], checks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = replace(SMALL, channel=channel).evidence(monkeypatch)
     found = deviates(evidence, instances=24, groups=50)
-    assert len(found) == number_of_checks(evidence.plan, SMALL.network) == 16
+    classes = isinstance(channel(1.0), CLASSES)
+    assert len(found) == number_of_checks(evidence.plan, SMALL.network, classes=classes) == checks
     look_normal(found)
     assert alarms(evidence) == []
 
@@ -127,6 +140,14 @@ PLANTED = {
     "prior scale 1 % too small": (
         replace(MANY_WEIGHTS, sampler=Spoilt(MANY_WEIGHTS.sampler, target=partial(WrongPrior, variance=0.99**2))),
         "layer_norm_1",
+    ),
+    "probit noise variance 60 % too large": (
+        replace(MANY_ROWS, channel=nm.ProbitChannel, believed=1.6, instances=400),
+        "train_log_likelihood",
+    ),
+    "relu noise variance 10 % too small": (
+        replace(MANY_ROWS, channel=partial(nm.OutputChannel, "relu"), believed=0.9),
+        "rank_function_norm",
     ),
 }
 

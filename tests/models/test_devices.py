@@ -5,16 +5,22 @@ import torch
 
 import nishimori as nm
 from nishimori.chains.progress import silent
+from nishimori.description import Channel
+
+GAUSSIAN = nm.GaussianChannel(0.1)
+OTHERS = [nm.ProbitChannel(0.1), nm.LogisticChannel(0.2), nm.OutputChannel("tanh", 0.1), nm.OutputChannel("relu", 0.1)]
 
 
-def problem() -> nm.Problem:
+def problem(channel: Channel = GAUSSIAN) -> nm.Problem:
     network = nm.Network(24, (24, 24), "tanh")
-    return nm.matched_teacher(network, nm.GaussianChannel(0.1), samples=48, instances=6, seed=1, test_samples=50)
+    return nm.matched_teacher(network, channel, samples=48, instances=6, seed=1, test_samples=50)
 
 
 @pytest.mark.gpu
-def test_energy_and_gradient_on_cuda_equal_the_cpu() -> None:
-    on_cpu, on_cuda = (nm.Posterior(problem(), precision="fp64", device=device) for device in ("cpu", "cuda"))
+@pytest.mark.parametrize("channel", [GAUSSIAN, *OTHERS], ids=str)
+def test_energy_and_gradient_on_cuda_equal_the_cpu(channel: Channel) -> None:
+    drawn = problem(channel)
+    on_cpu, on_cuda = (nm.Posterior(drawn, precision="fp64", device=device) for device in ("cpu", "cuda"))
     energies, gradients = [], []
     for target in (on_cpu, on_cuda):
         energy, gradient = target.energy_and_gradient(target.initial_position(3, "prior", seed=2))
@@ -25,8 +31,9 @@ def test_energy_and_gradient_on_cuda_equal_the_cpu() -> None:
 
 
 @pytest.mark.gpu
-def test_a_run_on_cuda_passes_its_exact_checks() -> None:
-    run = nm.sample(nm.Posterior(problem(), device="cuda"), chains=2, warmup=30, draws=100, progress=silent)
+@pytest.mark.parametrize("channel", [GAUSSIAN, *OTHERS], ids=str)
+def test_a_run_on_cuda_passes_its_exact_checks(channel: Channel) -> None:
+    run = nm.sample(nm.Posterior(problem(channel), device="cuda"), chains=2, warmup=30, draws=100, progress=silent)
     assert all(abs(check.z) < 4 for check in run.checks)
     assert 0.6 < run.acceptance < 0.95
 

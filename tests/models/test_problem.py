@@ -97,10 +97,19 @@ def test_wrong_data_are_refused_with_a_sentence(changes: dict[str, Any], sentenc
         nm.Problem(network, CHANNEL, **arguments)
 
 
-@pytest.mark.parametrize("channel", [nm.ProbitChannel(0.1), nm.OutputChannel("tanh", 0.1)])
-def test_labels_that_theory_alone_knows_are_refused(channel: Any) -> None:
-    with pytest.raises(ValueError, match="cannot be sampled: use GaussianChannel"):
+@pytest.mark.parametrize(
+    ("channel", "sentence"),
+    [(nm.ProbitChannel(0), "no gradient to sample by: give a noise_variance above 0"), (0.1, "cannot be sampled: use")],
+)
+def test_channels_that_cannot_be_sampled_are_refused(channel: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         nm.matched_teacher(nm.Network(3, (2,)), channel, samples=4)
+
+
+@pytest.mark.parametrize("channel", [nm.ProbitChannel(0.1), nm.LogisticChannel()])
+def test_labels_that_are_no_classes_are_refused(channel: Any) -> None:
+    with pytest.raises(ValueError, match="labels must be -1 or 1 for a channel of classes: give the sign"):
+        nm.Problem(nm.Network(3, (2,)), channel, *own_data())
 
 
 def test_an_identity_given_twice_is_refused() -> None:

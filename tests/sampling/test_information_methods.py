@@ -1,13 +1,17 @@
-"""Every method on linear networks, whose evidence is one integral; and starts and labels that break them."""
+"""Every method on linear networks, whose evidence is one integral; other channels against a grid; and starts and labels
+that break them."""
 
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
+from linear_channels import GridPosterior
 
 import nishimori as nm
 from nishimori.chains.progress import silent
+from nishimori.description import Channel
 from nishimori.exactness.linear_network_posterior import LinearNetworkPosterior
 from nishimori.measurement.information import Information
 from nishimori.models import noise_ladder
@@ -106,6 +110,39 @@ def test_predictions_of_other_labels_break_the_chain_rule(monkeypatch: pytest.Mo
     )
     result = information(nm.Posterior(noisy, "fp32", "cpu"), "chain_rule", seed=1, **SETTINGS["chain_rule"])
     assert abs(z_scores(result)[0]) > MOST_Z
+
+
+def of_channel(channel: Channel, seed: int) -> Problem:
+    return nm.matched_teacher(nm.Network(2, ()), channel, SAMPLES, 200, seed=seed, test_samples=40)
+
+
+@cache
+def information_on_a_grid(channel: Channel) -> np.ndarray:
+    """log p(y | theta*) - log p(y) a sample of other data sets of the same law, [instances]."""
+    problem = of_channel(channel, seed=9)
+    evidence = [GridPosterior.of(problem, place).log_evidence for place in range(len(problem.instances))]
+    likelihood = channel.log_likelihood(problem.labels.numpy(), problem.known_teacher().latent.numpy()).sum(-1)
+    return (likelihood - np.array(evidence)) / SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("channel", "drawn_by", "right"),
+    [
+        (nm.ProbitChannel(0.3), nm.ProbitChannel(0.3), True),
+        (nm.ProbitChannel(0.3), nm.ProbitChannel(3.0), False),
+        (nm.OutputChannel("relu", 0.2), nm.OutputChannel("relu", 0.2), True),
+    ],
+    ids=["probit", "probit with labels of another", "relu"],
+)
+def test_the_chain_rule_holds_for_every_channel(channel: Channel, drawn_by: Channel, right: bool):
+    """Every number of samples is a node. Negative control: training labels of more noise than the likelihood says."""
+    problem, exact = replace(of_channel(drawn_by, seed=6), channel=channel), information_on_a_grid(channel)
+    settings: dict[str, Any] = {"nodes": SAMPLES, "warmup": 20, "draws": 40, "seed": 1}
+    result = information(nm.Posterior(problem, "fp64", "cpu"), "chain_rule", **settings)
+    assert result.controlled is None and result.evidence is None
+    found, error = result.mutual_information.middle, exact.std() / len(exact) ** 0.5
+    z = (found.value - exact.mean()) / np.hypot(found.standard_error, error)
+    assert (abs(z) < MOST_Z) == right, z
 
 
 def test_every_number_of_samples_can_be_a_node():

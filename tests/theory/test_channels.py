@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from nishimori.description import GaussianChannel, Network, OutputChannel, OutputFunction, ProbitChannel
-from nishimori.theory import equivalent_linear_model, output, predict, probit
+from nishimori.description import (
+    GaussianChannel,
+    LogisticChannel,
+    Network,
+    OutputChannel,
+    OutputFunction,
+    ProbitChannel,
+)
+from nishimori.theory import equivalent_linear_model, logistic, output, predict, probit
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "channel_theory.json").read_text())
 POINTS = [
@@ -17,6 +24,8 @@ POINTS = [
     ("erf", 1, 0.7, ProbitChannel(0.3)),
     ("tanh", 2, 2.0, OutputChannel("tanh", 0.1)),
     ("sin", 1, 0.8, OutputChannel("relu", 0.2)),
+    ("tanh", 2, 2.0, LogisticChannel(0.1)),
+    ("erf", 1, 0.7, LogisticChannel(1.0)),
 ]
 
 
@@ -32,18 +41,24 @@ def predictive_and_channel_entropy(activation, depth, channel, overlap):
     """-Psi(q) and -E log P_out(Y | S)."""
     model = equivalent_linear_model(network(activation, depth))
     signal, error, noise = model.eta**2, 1 - overlap, channel.noise_variance
+    deviation = math.sqrt(signal + model.gamma)
     if isinstance(channel, OutputChannel):
         entropy = -output.label_statistics(channel, signal, model.gamma, error).negative_entropy
         return entropy, 0.5 * math.log(2 * math.pi * math.e * noise)
-    entropy = -probit.label_statistics(signal, model.gamma + noise, error).negative_entropy
+    logistic_law = isinstance(channel, LogisticChannel)
+    if logistic_law:
+        statistics = logistic.label_statistics(channel.temperature, signal, model.gamma, error)
+    else:
+        statistics = probit.label_statistics(signal, model.gamma + noise, error)
+    entropy = -statistics.negative_entropy
     if noise == 0:
         return entropy, 0.0
 
     def term(latent):
-        sides = [stats.norm.cdf(side * latent / math.sqrt(noise)) for side in (-1, 1)]
+        law = stats.logistic(0, channel.temperature) if logistic_law else stats.norm(0, math.sqrt(noise))
+        sides = [law.cdf(side * latent) for side in (-1, 1)]
         return -sum(side * math.log(side) for side in sides if side > 0) * stats.norm.pdf(latent, 0, deviation)
 
-    deviation = math.sqrt(signal + model.gamma)
     return entropy, integrate.quad(term, -9 * deviation, 9 * deviation, epsabs=1e-13, epsrel=1e-13)[0]
 
 
@@ -173,7 +188,10 @@ def test_errors_of_the_classifier_by_simulating_its_outputs(noise):
     assert np.mean((label - drawn) ** 2) / 2 == pytest.approx(predicted.generalization_error, abs=4e-3)
 
 
-@pytest.mark.parametrize("channel", [ProbitChannel(0.0), ProbitChannel(0.2), OutputChannel("tanh", 0.1)])
+WITH_AND_WITHOUT_DATA = [ProbitChannel(0.0), ProbitChannel(0.2), LogisticChannel(0.3), OutputChannel("tanh", 0.1)]
+
+
+@pytest.mark.parametrize("channel", WITH_AND_WITHOUT_DATA)
 def test_no_data(channel):
     predicted = prediction("tanh", 2, 1e-9, channel)
     predictive, noise = predictive_and_channel_entropy("tanh", 2, channel, 0.0)
@@ -181,12 +199,12 @@ def test_no_data(channel):
     assert predicted.bayes_error == pytest.approx(predicted.sigma[-1], rel=1e-8)
     twice = prediction("tanh", 2, 2e-9, channel)
     assert twice.overlap / predicted.overlap == pytest.approx(2, rel=1e-8)
-    if isinstance(channel, ProbitChannel):
+    if not isinstance(channel, OutputChannel):
         assert predicted.classification_error == pytest.approx(0.5, abs=1e-4)
         assert predicted.log_evidence == pytest.approx(-math.log(2), abs=1e-9)
 
 
-@pytest.mark.parametrize("channel", [ProbitChannel(0.0), ProbitChannel(0.2), OutputChannel("tanh", 0.1)])
+@pytest.mark.parametrize("channel", WITH_AND_WITHOUT_DATA)
 def test_infinite_data(channel):
     predicted = prediction("tanh", 2, 1e8, channel)
     assert predicted.bayes_error == pytest.approx(predicted.gamma, rel=1e-5)
@@ -216,6 +234,7 @@ def test_basis_says_what_is_proved():
     ]
     conjectured = [
         ("tanh", 1, ProbitChannel(0.1)),
+        ("tanh", 1, LogisticChannel(0.1)),
         ("tanh", 1, OutputChannel("relu", 0.1)),
         ("sign", 1, GaussianChannel(0.1)),
     ]

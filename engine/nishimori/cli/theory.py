@@ -5,7 +5,8 @@ from typing import Literal
 
 from nishimori.cli.codes import DONE
 from nishimori.comparison.tables import table
-from nishimori.description import Channel, GaussianChannel, Network, OutputChannel, ProbitChannel
+from nishimori.description import Channel, LogisticChannel, Network
+from nishimori.description.channels import channel_named
 from nishimori.description.errors import BadInput
 from nishimori.theory import Prediction, predict
 
@@ -34,8 +35,9 @@ def theory(
     activation: str,
     depth: int,
     sample_ratio: float,
-    noise_variance: float,
-    channel: Literal["gaussian", "probit", "tanh", "relu"] = "gaussian",
+    noise_variance: float | None = None,
+    channel: Literal["gaussian", "probit", "logistic", "tanh", "relu"] = "gaussian",
+    temperature: float | None = None,
     json: bool = False,
 ) -> int:
     """Predict errors, overlap and mutual information of a Bayes-optimal deep network.
@@ -49,30 +51,43 @@ def theory(
             odd, with the gaussian channel alone and by conjecture.
         depth: number of hidden layers; 0 is the linear model.
         sample_ratio: training samples per input dimension, alpha = n / d.
-        noise_variance: variance of the label noise, Delta; 0 is for probit alone.
+        noise_variance: variance of the label noise, Delta; 0 is for probit alone, and logistic takes a temperature.
         channel: how labels are made from the latent output F. gaussian: F + noise; probit: the sign of F + noise;
-            tanh, relu: that function of F, + noise.
+            logistic: 1 with probability 1 / (1 + exp(-F / temperature)), else -1; tanh, relu: that function of F, +
+            noise.
+        temperature: of the logistic channel.
         json: print one JSON object and nothing else.
     """
-    prediction = _predict(activation, depth, sample_ratio, noise_variance, channel)
+    prediction = _predict(activation, depth, sample_ratio, channel, noise_variance, temperature)
     print(_json(prediction) if json else _table(prediction))
     return DONE
 
 
-def _predict(activation: str, depth: int, sample_ratio: float, noise_variance: float, channel: str) -> Prediction:
+def _predict(
+    activation: str,
+    depth: int,
+    sample_ratio: float,
+    channel: str,
+    noise_variance: float | None,
+    temperature: float | None,
+) -> Prediction:
     if depth < 0:
         raise BadInput(f"--depth {depth}: the number of hidden layers cannot be negative; give 0 or more")
     try:
         network = Network(1, (1,) * depth, activation)
-        return predict(network, _channel(channel, noise_variance), sample_ratio, conjecture=True)
+        return predict(network, _channel(channel, noise_variance, temperature), sample_ratio, conjecture=True)
     except ValueError as refusal:
         raise BadInput(str(refusal)) from None
 
 
-def _channel(name: str, noise_variance: float) -> Channel:
-    if name == "gaussian":
-        return GaussianChannel(noise_variance)
-    return ProbitChannel(noise_variance) if name == "probit" else OutputChannel(name, noise_variance)
+def _channel(name: str, noise_variance: float | None, temperature: float | None) -> Channel:
+    if name == "logistic":
+        if temperature is None or noise_variance is not None:
+            raise BadInput("--channel logistic takes --temperature and no --noise-variance; give that alone")
+        return LogisticChannel(temperature)
+    if noise_variance is None or temperature is not None:
+        raise BadInput(f"--channel {name} takes --noise-variance and no --temperature; give that alone")
+    return channel_named(name, noise_variance)
 
 
 def _json(prediction: Prediction) -> str:

@@ -14,10 +14,13 @@ SYMBOLS = {
     "noise_variance": r"noise variance  $\Delta$",
     "input_dim": r"input dimension  $d$",
     "bayes_error": r"Bayes error  $\varepsilon$",
-    "generalization_error": r"generalization error  $\varepsilon + \Delta$",
+    "generalization_error": r"generalization error  $E(y - \langle y \rangle)^2$",
     "gibbs_error": r"Gibbs error  $2\varepsilon$",
     "train_mmse": r"training MMSE",
     "training_energy": r"training energy  $\langle (y - F)^2 \rangle$",
+    "training_log_likelihood": r"training log likelihood  $\langle \log p(y \mid F) \rangle$",
+    "classification_error": "classification error",
+    "gibbs_classification_error": "Gibbs classification error",
     "overlap": r"overlap  $q$",
     "replica_overlap": r"replica overlap  $q$",
     "function_overlap": r"function overlap  $\eta^2 q$",
@@ -50,7 +53,7 @@ def label_text(label: dict[str, Any]) -> str:
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
     """What all points share: neither on the axis nor `shown` in the legend."""
     parameters = summaries[0]["parameters"]
-    parts = [] if "activation" in shown else [parameters["activation"]]
+    parts = [parameters[name] for name in ("activation", "channel") if name in parameters and name not in shown]
     for name in ("noise_variance", "input_dim", "sample_ratio", "depth"):
         if name not in shown and name != axis:
             parts.append(f"${SHORT[name]} = {parameters[name]:g}$")

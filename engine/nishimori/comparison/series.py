@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim")
 CURVE_POINTS = 200
+QUADRATURE_POINTS = 50
+"""Of a curve where some channel has no closed form, and every point takes its time."""
+
+UNSAID = {"readout": "gaussian", "channel": "gaussian"}
+"""Parameters that a point has only where they are something else."""
 
 Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Theory at any parameters; raises ValueError where there is none."""
@@ -43,7 +48,9 @@ def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
 def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: str, predict: Predict) -> list[Series]:
     """Group points into series, ordered by their labels. Points without this estimate are left out."""
     groups = grouped(summaries, observable, axis)
-    reach = _reach([summary["parameters"][axis] for _, points in groups for summary in points])
+    points = [summary["parameters"] for _, members in groups for summary in members]
+    closed = all(_value(point, "channel") == "gaussian" for point in points)
+    reach = _reach([point[axis] for point in points], CURVE_POINTS if closed else QUADRATURE_POINTS)
     return [_series(label, points, observable, axis, reach, predict) for label, points in groups]
 
 
@@ -56,23 +63,35 @@ def grouped(
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for summary in points:
         parameters = summary["parameters"]
-        label = {name: parameters[name] for name in varying if name in parameters}
+        label = {name: _value(parameters, name) for name in varying if name in parameters or name in UNSAID}
         groups.setdefault(json.dumps(label), []).append(summary)
-    keys = sorted(groups, key=lambda key: list(json.loads(key).values()))
+    keys = sorted(groups, key=lambda key: _order(groups[key][0]["parameters"], varying))
     return [(json.loads(key), groups[key]) for key in keys]
 
 
 def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
     """Parameters that tell series apart; width ratios only where the depth does not say them already."""
     known = dict.fromkeys(name for point in parameters for name in point)
-    names = [name for name in known if name != axis and len({json.dumps(point.get(name)) for point in parameters}) > 1]
+    names = [
+        name for name in known if name != axis and len({json.dumps(_value(point, name)) for point in parameters}) > 1
+    ]
     ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
     return [name for name in names if not (name == "width_ratios" and ordinary)]
 
 
-def _reach(values: Sequence[float]) -> NDArray[np.float64]:
+def _value(parameters: Mapping[str, Any], name: str) -> Any:
+    return parameters.get(name, UNSAID.get(name))
+
+
+def _order(parameters: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Any]]:
+    """What series are sorted by: a parameter that a point has not comes before all that others have."""
+    values = [_value(parameters, name) for name in names]
+    return [("", 0) if value is None else (type(value).__name__, value) for value in values]
+
+
+def _reach(values: Sequence[float], count: int) -> NDArray[np.float64]:
     low, high = min(values, default=1.0), max(values, default=1.0)
-    return np.geomspace(low / 1.35, high * 1.35, CURVE_POINTS)
+    return np.geomspace(low / 1.35, high * 1.35, count)
 
 
 def _series(

@@ -25,16 +25,22 @@ def with_error(value: float, error: float | None) -> str:
 
 def describe(parameters: Mapping[str, Any]) -> str:
     """A point in a few words."""
+    channel = f"{parameters['channel']} " if "channel" in parameters else ""
     return (
         f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
-        f"alpha={parameters['sample_ratio']:g} Delta={parameters['noise_variance']:g}"
+        f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
     )
 
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """One line a point: parameters, measured, theory, z, acceptance, verdict."""
+    """One line a point: parameters, measured, theory, z, acceptance, verdict. The channel is a column where some point
+    has another than the Gaussian one."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
-    return table(header, [_row(summary, observable) for summary in summaries])
+    rows = [_row(summary, observable) for summary in summaries]
+    if any("channel" in summary["parameters"] for summary in summaries):
+        channels = [summary["parameters"].get("channel", "gaussian") for summary in summaries]
+        header, rows = ["channel", *header], [[name, *row] for name, row in zip(channels, rows, strict=True)]
+    return table(header, rows)
 
 
 def _row(summary: Mapping[str, Any], observable: str) -> list[str]:

@@ -1,7 +1,8 @@
 """From a config to the network and the channel it describes."""
 
-from nishimori.description.channels import GaussianChannel
+from nishimori.description.channels import Channel, LogisticChannel, channel_named
 from nishimori.description.config import Config
+from nishimori.description.errors import BadInput
 from nishimori.description.experiment import network_sizes
 from nishimori.description.network import Network
 
@@ -11,5 +12,10 @@ def network_of(config: Config) -> Network:
     return Network(section.input_dim, network_sizes(config), section.activation, section.readout)
 
 
-def channel_of(config: Config) -> GaussianChannel:
-    return GaussianChannel(config.channel.noise_variance)
+def channel_of(config: Config) -> Channel:
+    section = config.channel
+    if section.temperature is not None:
+        return LogisticChannel(section.temperature)
+    if section.noise_variance is None:
+        raise BadInput("channel.noise_variance is missing; add it")
+    return channel_named(section.kind, section.noise_variance)

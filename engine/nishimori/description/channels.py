@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 # Below, the ratio of normal density to distribution function loses more digits than four terms of its series.
 _FAR_TAIL = -100.0
+_SQUARE = "give the square of the noise's standard deviation"
+_SCALE = "give the output at which the odds of a label are e to 1"
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,61 @@ class OutputChannel:
         return (residual * self.function.second_derivative(values) - slope**2) / self.noise_variance
 
 
-Channel = GaussianChannel | ProbitChannel | OutputChannel
+@dataclass(frozen=True)
+class LogisticChannel:
+    """Classes -1 and 1 with p(y | F) = 1 / (1 + exp(-y F / temperature)): logistic regression on the output.
+
+    The same as y = sign(F + temperature l) with l of the standard logistic law, so that `noise_variance`, the variance
+    of the noise inside, is (pi temperature)^2 / 3. Raises ValueError unless the temperature is finite and above 0, and
+    where a label is neither -1 nor 1.
+    """
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature", _positive("temperature", self.temperature, "a finite number", _SCALE))
+
+    @classmethod
+    def of_noise_variance(cls, noise_variance: float) -> "LogisticChannel":
+        """The channel whose noise inside has this variance."""
+        return cls(math.sqrt(3 * _positive_variance(noise_variance)) / math.pi)
+
+    @property
+    def noise_variance(self) -> float:
+        return (math.pi * self.temperature) ** 2 / 3
+
+    def log_likelihood(self, labels: ArrayLike, latent: ArrayLike) -> Array:
+        """-log(1 + exp(-t)), t = y F / temperature, elementwise, in nats."""
+        return np.asarray(special.log_expit(self._margin(labels, latent)))
+
+    def derivative(self, labels: ArrayLike, latent: ArrayLike) -> Array:
+        """d/dlatent of log_likelihood: y / (1 + exp(t)) / temperature."""
+        return _classes(labels) * special.expit(-self._margin(labels, latent)) / self.temperature
+
+    def second_derivative(self, labels: ArrayLike, latent: ArrayLike) -> Array:
+        """d^2/dlatent^2 of log_likelihood: -1 / (4 cosh(t / 2)^2) / temperature^2."""
+        margin = self._margin(labels, latent)
+        return -special.expit(margin) * special.expit(-margin) / self.temperature**2
+
+    def _margin(self, labels: ArrayLike, latent: ArrayLike) -> Array:
+        return _classes(labels) * _floats(latent) / self.temperature
+
+
+Channel = GaussianChannel | ProbitChannel | LogisticChannel | OutputChannel
+CLASSES = ProbitChannel | LogisticChannel
+"""Channels whose labels are -1 and 1."""
+
+
+def channel_named(kind: str, noise_variance: float) -> Channel:
+    """The channel that experiment files and commands call `kind`; ValueError for an unknown one."""
+    match kind:
+        case "gaussian":
+            return GaussianChannel(noise_variance)
+        case "probit":
+            return ProbitChannel(noise_variance)
+        case "logistic":
+            return LogisticChannel.of_noise_variance(noise_variance)
+    return OutputChannel(kind, noise_variance)
 
 
 def _inverse_mills(t: Array) -> Array:
@@ -150,18 +206,19 @@ def _floats(values: ArrayLike) -> Array:
 def _classes(labels: ArrayLike) -> Array:
     sides = _floats(labels)
     if np.any(np.abs(sides) != 1):
-        raise ValueError("a probit label is neither -1 nor 1: give the sign of the class")
+        raise ValueError("a label is neither -1 nor 1: give the sign of the class")
     return sides
 
 
 def _positive_variance(value: object, allowed: str = "a") -> float:
+    return _positive("noise_variance", value, f"{allowed} finite variance", _SQUARE)
+
+
+def _positive(name: str, value: object, what: str, remedy: str) -> float:
     try:
-        variance = float(value)  # pyright: ignore[reportArgumentType]
+        number = float(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
-        variance = math.nan
-    if isinstance(value, (bool, str)) or not (math.isfinite(variance) and variance > 0):
-        raise ValueError(
-            f"noise_variance must be {allowed} finite variance greater than 0, got {value!r}: "
-            "give the square of the noise's standard deviation"
-        )
-    return variance
+        number = math.nan
+    if isinstance(value, (bool, str)) or not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be {what} greater than 0, got {value!r}: {remedy}")
+    return number

@@ -36,10 +36,13 @@ class NetworkSection(_Section, frozen=True, kw_only=True):
 
 
 class ChannelSection(_Section, frozen=True, kw_only=True):
-    """How labels are made from the latent output; `noise_variance` is a variance."""
+    """How labels are made from the latent output F; `noise_variance` is a variance. gaussian: F + noise; probit: the
+    sign of F + noise; logistic: 1 with probability 1 / (1 + exp(-F / temperature)), else -1, which takes `temperature`
+    in the place of a variance; tanh, relu: that function of F, + noise."""
 
-    kind: Literal["gaussian"] = "gaussian"
-    noise_variance: Positive
+    kind: Literal["gaussian", "probit", "logistic", "tanh", "relu"] = "gaussian"
+    noise_variance: Positive | None = None
+    temperature: Positive | None = None
 
 
 class DataSection(_Section, frozen=True, kw_only=True):

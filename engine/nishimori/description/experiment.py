@@ -36,6 +36,7 @@ NOT_IDENTITY = {"run": ("device",)}
 """Keys that say how, not what: they change neither a point's identity nor its random numbers."""
 
 ADDED_SINCE = {
+    "channel": {"temperature": (None,)},
     "sampler": {
         "target": (None, "plain"),
         "readouts": (None, 1),
@@ -226,6 +227,7 @@ def known_kinds() -> list[str]:
 def _require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
+    _require_noise(config)
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
@@ -238,11 +240,32 @@ def _require_sense(config: Config) -> None:
     if sampler.target == "collapsed" and (fixed or linear):
         what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
         raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
+    if sampler.target == "collapsed" and config.channel.kind != "gaussian":
+        raise BadInput(
+            f'sampler.target = "collapsed" does not go with channel.kind = "{config.channel.kind}": the readout is '
+            'integrated out for Gaussian noise alone; use "plain"'
+        )
+    if config.information.method in ("collapsed", "immse") and config.channel.kind != "gaussian":
+        raise BadInput(
+            f'information.method = "{config.information.method}" does not go with channel.kind = '
+            f'"{config.channel.kind}": it rests on Gaussian noise; use "ais" or "chain_rule"'
+        )
     if config.information.method == "collapsed" and (fixed or linear):
         what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
         raise BadInput(f'information.method = "collapsed" does not go with {what}; use "ais"')
     if sampler.target == "plain" and sampler.readouts != 1:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
+
+
+def _require_noise(config: Config) -> None:
+    """Raises BadInput unless the channel has the one of noise_variance and temperature that its kind takes."""
+    kind = config.channel.kind
+    given = {"noise_variance": config.channel.noise_variance, "temperature": config.channel.temperature}
+    wanted, other = ("temperature", "noise_variance") if kind == "logistic" else ("noise_variance", "temperature")
+    if given[wanted] is None:
+        raise BadInput(f'channel.{wanted} is missing; add it, as channel.kind = "{kind}" takes one')
+    if given[other] is not None:
+        raise BadInput(f'channel.{other} does not go with channel.kind = "{kind}"; give channel.{wanted} alone')
 
 
 def network_sizes(config: Config) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,10 @@ class OutputFunction:
     Declare `odd=True` when f(-x) = -f(x), and `smooth=False` unless f has bounded first and second derivatives
     everywhere: the theory of deep networks is proved for odd, smooth f alone (arXiv 2505.03577, Theorem 1).
     `kinks` are the points where a derivative jumps. Between them f should vary over lengths of order one: the
-    theory's quadrature counts on it, and its residual says where it does not hold.
+    theory's quadrature counts on it, and its residual says where it does not hold. `torch_function` and
+    `torch_derivative`, the same on tensors, are what sampling on a CUDA device needs of a function of your own.
+
+    Raises ValueError where one of the two is given.
     """
 
     function: Elementwise = field(repr=False)
@@ -28,6 +32,14 @@ class OutputFunction:
     odd: bool = False
     smooth: bool = True
     kinks: tuple[float, ...] = ()
+    torch_function: Callable[[Any], Any] | None = field(default=None, repr=False)
+    torch_derivative: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.torch_function is None) != (self.torch_derivative is None):
+            raise ValueError(
+                f"output function {self.name!r} has one of torch_function and torch_derivative: give both or neither"
+            )
 
 
 def output_function(function: str | OutputFunction) -> OutputFunction:

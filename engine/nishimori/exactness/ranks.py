@@ -15,7 +15,14 @@ from scipy import special
 from torch import Tensor
 
 from nishimori.chains.loop import Schedule, chain_loop
-from nishimori.description import GaussianChannel, Network
+from nishimori.description import (
+    Channel,
+    GaussianChannel,
+    LogisticChannel,
+    Network,
+    OutputChannel,
+    ProbitChannel,
+)
 from nishimori.exactness.laws import Comparison, Outcome, Place
 from nishimori.exactness.moments import fixed_kernel
 from nishimori.models.collapsed import CollapsedPosterior
@@ -26,8 +33,8 @@ from nishimori.models.randomness import Randomness
 from nishimori.samplers.base import Sampler
 from nishimori.samplers.hmc import HMC
 
-NOISE_VARIANCE, SAMPLES = 0.3, 8
-FUNCTIONS = ("squared hidden weights", "squared readout", "prediction", "squared prediction", "squared residual")
+CHANNEL, SAMPLES = GaussianChannel(0.3), 8
+FUNCTIONS = ("squared hidden weights", "squared readout", "prediction", "squared prediction", "log likelihood")
 BINS = 8
 
 NetworkTarget = Posterior | CollapsedPosterior
@@ -50,11 +57,11 @@ class RankLaw:
     warmup: int
     draws: int
     thin: int
+    channel: Channel = CHANNEL
 
     def check(self, place: Place) -> Outcome:
         network = Network(3, (5,), "tanh")
-        channel = GaussianChannel(NOISE_VARIANCE)
-        problem = matched_teacher(network, channel, SAMPLES, self.instances, place.seed, 1, self.name)
+        problem = matched_teacher(network, self.channel, SAMPLES, self.instances, place.seed, 1, self.name)
         target = self.target(problem, place.precision, place.device)
         truth = _functions(target, target.posterior.initial_position(1, "teacher", place.seed))
         randomness = Randomness.of(place.seed, self.name, problem.instances, range(self.chains))
@@ -76,8 +83,8 @@ def _functions(target: NetworkTarget, weights: Position) -> Tensor:
     hidden, readout = (block.double().square().flatten(2).sum(-1) for block in weights.blocks)
     prediction = posterior.latent(weights, "test")[..., 0].double().clone()
     labels = posterior.problem.labels.to(posterior.device).unsqueeze(1)
-    residual = (posterior.latent(weights).double() - labels).square().sum(-1)
-    return torch.stack([hidden, readout, prediction, prediction.square(), residual])
+    likelihood = posterior.law.log_likelihood(labels, posterior.latent(weights).double()).sum(-1)
+    return torch.stack([hidden, readout, prediction, prediction.square(), likelihood])
 
 
 def uniformity(name: str, ranks: Tensor, most: int) -> tuple[Comparison, Comparison, Comparison]:
@@ -102,12 +109,17 @@ def uniformity(name: str, ranks: Tensor, most: int) -> tuple[Comparison, Compari
 def rank_laws(instances: int = 200) -> tuple[RankLaw, ...]:
     """With `instances` replications."""
     statement = f"ranks the teacher uniformly among its draws, {instances} tanh networks"
+    leapfrog, rotation = HMC("leapfrog", 0.15, 8), HMC("rotation", 0.15, 8)
     return tuple(
-        RankLaw(name, statement, target, sampler, instances, chains=9, warmup=60, draws=7, thin=10)
-        for name, target, sampler in (
-            ("ranks/hmc-leapfrog", Posterior, HMC("leapfrog", 0.15, 8)),
-            ("ranks/hmc-rotation", Posterior, HMC("rotation", 0.15, 8)),
-            ("ranks-collapsed/hmc-leapfrog", CollapsedPosterior, HMC("leapfrog", 0.25, 5)),
-            ("ranks-collapsed/hmc-rotation", CollapsedPosterior, HMC("rotation", 0.25, 5)),
+        RankLaw(name, statement, target, sampler, instances, chains=9, warmup=60, draws=7, thin=10, channel=channel)
+        for name, target, sampler, channel in (
+            ("ranks/hmc-leapfrog", Posterior, leapfrog, CHANNEL),
+            ("ranks/hmc-rotation", Posterior, rotation, CHANNEL),
+            ("ranks-collapsed/hmc-leapfrog", CollapsedPosterior, HMC("leapfrog", 0.25, 5), CHANNEL),
+            ("ranks-collapsed/hmc-rotation", CollapsedPosterior, HMC("rotation", 0.25, 5), CHANNEL),
+            ("ranks-probit/hmc-leapfrog", Posterior, leapfrog, ProbitChannel(0.1)),
+            ("ranks-logistic/hmc-leapfrog", Posterior, leapfrog, LogisticChannel(0.2)),
+            ("ranks-tanh-output/hmc-leapfrog", Posterior, leapfrog, OutputChannel("tanh", 0.1)),
+            ("ranks-relu-output/hmc-rotation", Posterior, rotation, OutputChannel("relu", 0.1)),
         )
     )

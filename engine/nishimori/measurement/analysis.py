@@ -20,6 +20,7 @@ from nishimori.measurement.convergence import (
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
 from nishimori.measurement.identities import Check, Evidence, exact_checks, virial_check
 from nishimori.measurement.intervals import PredictiveIntervals
+from nishimori.measurement.labels import label_errors
 from nishimori.measurement.observables import MatchedTeacherObservables
 from nishimori.measurement.observers import Observer
 from nishimori.measurement.predictions import PredictionMeans
@@ -29,7 +30,15 @@ from nishimori.models.density import DensityTarget
 
 Values = NDArray[np.float64]
 
-MEANS = ("training_energy", "train_mmse", "gibbs_error", "function_overlap", "replica_function_overlap")
+MEANS = (
+    "training_energy",
+    "training_log_likelihood",
+    "train_mmse",
+    "gibbs_error",
+    "gibbs_classification_error",
+    "function_overlap",
+    "replica_function_overlap",
+)
 UNJUDGED = ("virial", "position")
 MOST_COMPONENTS = 200
 """A vector with more components than this is kept, and neither averaged nor judged: see the warning of R-hats by the
@@ -77,7 +86,6 @@ def _matched(
     alarms: Sequence[str],
     checks_in_experiment: int | None,
 ) -> Analysis:
-    noise_variance = observables.posterior.problem.channel.noise_variance
     draws = {**record.draws, **_components(record.draws, observer.own.functions)}
     own = [name for name in draws if name.partition("[")[0] in observer.own.functions and draws[name].ndim == 3]
     means = [name for name in (*MEANS, "rao_blackwell_gibbs_error", *own) if name in draws]
@@ -95,12 +103,16 @@ def _matched(
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
         per_instance["bayes_error"] = value.cpu().numpy()
         estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
-    checks = exact_checks(evidence_of(record, plan, observer, observables, intervals))
+    for name, (value, variance) in label_errors(observables, predictions, pairs).items():
+        per_instance[name] = value.cpu().numpy()
+        estimates[name] = disorder_mean(per_instance[name], variance.cpu().numpy())
+    evidence = evidence_of(record, plan, observer, observables, intervals)
+    checks = exact_checks(evidence)
     behaviour = _behaviour(record, _decay_time(record, plan), alarms)
     exact = sum(check.exact for check in checks)
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
-    if pairs:
-        estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
+    if pairs and evidence.noise_variance is not None:
+        estimates["generalization_error"] = estimates["bayes_error"].shifted(evidence.noise_variance)
     return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict)
 
 
@@ -144,10 +156,10 @@ def evidence_of(
     return Evidence(
         record.draws,
         plan,
-        observables.posterior.problem.channel.noise_variance,
+        observables.posterior.problem.channel.noise_variance if observables.gaussian else None,
         record.warmup,
         observables.at_teacher(),
-        intervals.coverage(observables.test_latent) if intervals else None,
+        intervals.coverage(observables.test_label_means) if intervals else None,
         intervals.nominal if intervals else math.nan,
         ranked=not averaged,
     )

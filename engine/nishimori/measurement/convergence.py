@@ -75,6 +75,14 @@ def convergence(draws: Values, superchains: Superchains = ()) -> Convergence:
     return Convergence(bulk_size, tail_size, pooled(ranked), pooled(split), nested, worst, error**2)
 
 
+def monte_carlo_variance(draws: Values) -> Values:
+    """That of each instance's mean of `draws` [instances, chains, draws], [instances]; NaN below eight draws."""
+    try:
+        return convergence(draws).monte_carlo_variance
+    except ChainTooShort:
+        return np.full(len(draws), math.nan)
+
+
 def pooled(r_hat: Values) -> float:
     """The root of the mean square over instances: between-chain variances are averaged."""
     return float(np.sqrt(np.mean(r_hat**2)))

@@ -59,13 +59,8 @@ class EvidenceBounds:
     reverse_effective_samples: Values
 
     @classmethod
-    def of(cls, forward: Values, reverse: Values, samples: int, noise_variance: float) -> "EvidenceBounds":
-        """From log w and log r [instances, chains]; the Gaussian channel's constant is added here."""
-        return cls.normalised(forward, reverse, -samples / 2 * math.log(2 * math.pi * noise_variance))
-
-    @classmethod
-    def normalised(cls, forward: Values, reverse: Values, constant: float = 0.0) -> "EvidenceBounds":
-        """From log w and log r [instances, chains] of a Phi that is -log likelihood + `constant`."""
+    def of(cls, forward: Values, reverse: Values, constant: float = 0.0) -> "EvidenceBounds":
+        """From log w and log r [instances, chains] of a Phi that is `constant` - log p(labels | F)."""
         w, r = WeightMean.of(forward), WeightMean.of(reverse)
         bounds = w.log + constant, -r.log + constant
         return cls(*bounds, w.variance, r.variance, w.effective_samples, r.effective_samples)

@@ -14,19 +14,25 @@ from scipy import special
 
 from nishimori.chains.start import ChainPlan
 from nishimori.description import Network
-from nishimori.measurement.convergence import ChainTooShort, convergence
+from nishimori.measurement.convergence import monte_carlo_variance
 from nishimori.measurement.error_bars import standard_error_of
 from nishimori.measurement.ranks import rank_deviate
 from nishimori.measurement.student import student_to_normal
 
 Values = NDArray[np.float64]
 
+FITS = {
+    "training_energy": ("train_energy", "E<(y - F)^2> equals the noise variance (N1)"),
+    "training_log_likelihood": ("train_log_likelihood", "E<log p(y | F)> equals that of the teacher (N1)"),
+}
+"""Observable -> name and statement of N1."""
 LAYER_NORM = "layer_norm_"
 REPLICA = "replica_"
 VIRIAL = "<theta . grad U> equals the number of parameters (N6)"
-START_OBSERVABLES = ("training_energy", "gibbs_error", "overlap")
-STATIONARY_OBSERVABLES = ("training_energy", "function_norm")
-RANKED_OBSERVABLES = ("training_energy", "function_norm", "effective_norm")
+START_OBSERVABLES = ("gibbs_error", "overlap")
+STATIONARY_OBSERVABLES = ("function_norm",)
+RANKED_OBSERVABLES = ("function_norm", "effective_norm")
+"""Each beside the fit to the training labels."""
 PAIRED_CHECKS = {"function_overlap": "teacher_replica"}
 """Names of N2 checks that are not called teacher_replica_<observable>."""
 
@@ -49,20 +55,30 @@ class Check:
 class Evidence:
     """What the checks look at.
 
-    `draws` and `warmup` as recorded, [instances, chains or pairs, draws or steps]; `truth[name]` the same observables
-    at the teacher, [instances]; `coverage` of fresh labels, and of those of a draw held out, by predictive intervals
-    whose exact coverage is `nominal`, both [instances]; `ranked` says whether recorded values are those of single
-    draws, which can be ranked.
+    `draws` and `warmup` as recorded, [instances, chains or pairs, draws or steps]; `noise_variance` that of the
+    Gaussian channel, None of others; `truth[name]` the same observables at the teacher, [instances]; `coverage` of
+    fresh labels, and of those of a draw held out, by predictive intervals whose exact coverage is `nominal`, both
+    [instances]; `ranked` says whether recorded values are those of single draws, which can be ranked.
     """
 
     draws: Mapping[str, Values]
     plan: ChainPlan
-    noise_variance: float
+    noise_variance: float | None
     warmup: Mapping[str, Values] = field(default_factory=dict)
     truth: Mapping[str, Values] = field(default_factory=dict)
     coverage: tuple[Values, Values] | None = None
     nominal: float = math.nan
     ranked: bool = True
+
+    @property
+    def fit(self) -> str:
+        """The observable that says how F fits the training labels, one of `FITS`."""
+        return next(name for name in FITS if name in self.draws)
+
+    @property
+    def expected_fit(self) -> float | Values:
+        """Its average over posterior and data sets: the noise variance, or else what it is at the teachers."""
+        return self.truth[self.fit] if self.noise_variance is None else self.noise_variance
 
 
 def check(name: str, statement: str, differences: Values, exact: bool = True) -> Check:
@@ -75,12 +91,8 @@ def check(name: str, statement: str, differences: Values, exact: bool = True) ->
 def virial_check(draws: Values) -> Check:
     """The virial theorem on `draws` [instances, chains, draws] of theta . grad U / dim, judged by its Monte Carlo
     error: there is no disorder."""
-    try:
-        variance = convergence(draws).monte_carlo_variance
-    except ChainTooShort:
-        variance = np.full(len(draws), math.nan)
     value = float(draws.mean()) - 1
-    error = math.sqrt(float(variance.sum())) / len(draws)
+    error = math.sqrt(float(monte_carlo_variance(draws).sum())) / len(draws)
     z = value / error if error > 0 else math.nan
     return Check("virial", VIRIAL, value, error, z, float(2 * special.ndtr(-abs(z))))
 
@@ -100,8 +112,7 @@ def exact_checks(evidence: Evidence) -> list[Check]:
 
 
 def _one_point(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Check]:
-    energy = means["training_energy"] - evidence.noise_variance
-    yield check("train_energy", "E<(y - F)^2> equals the noise variance (N1)", energy)
+    yield check(*FITS[evidence.fit], means[evidence.fit] - evidence.expected_fit)
     if "virial" in means:
         yield check("virial", VIRIAL, means["virial"] - 1)
     for name in sorted(name for name in means if name.startswith(LAYER_NORM)):
@@ -127,7 +138,7 @@ def _two_point(means: Mapping[str, Values]) -> Iterator[Check]:
 
 def _starts(evidence: Evidence) -> Iterator[Check]:
     teacher, prior = evidence.plan.where("teacher"), evidence.plan.where("prior")
-    for name in START_OBSERVABLES if teacher and prior else ():
+    for name in (evidence.fit, *START_OBSERVABLES) if teacher and prior else ():
         by_chain = evidence.draws[name].mean(axis=2)
         difference = by_chain[:, teacher].mean(axis=1) - by_chain[:, prior].mean(axis=1)
         yield check(f"starts_{name}", f"{name} agrees between the two starts (N4)", difference)
@@ -135,7 +146,7 @@ def _starts(evidence: Evidence) -> Iterator[Check]:
 
 def _stationary(evidence: Evidence) -> Iterator[Check]:
     teacher = evidence.plan.where("teacher")
-    for name in STATIONARY_OBSERVABLES if teacher else ():
+    for name in (evidence.fit, *STATIONARY_OBSERVABLES) if teacher else ():
         if name in evidence.warmup and name in evidence.draws:
             early, late = (values[name][:, teacher].mean(axis=(1, 2)) for values in (evidence.warmup, evidence.draws))
             yield check(f"stationary_{name}", f"{name} of teacher starts is flat from step 0 (N4)", early - late)
@@ -143,7 +154,7 @@ def _stationary(evidence: Evidence) -> Iterator[Check]:
 
 def _ranks(evidence: Evidence) -> Iterator[Check]:
     prior = evidence.plan.where("prior")
-    for name in RANKED_OBSERVABLES if prior and evidence.ranked else ():
+    for name in (evidence.fit, *RANKED_OBSERVABLES) if prior and evidence.ranked else ():
         if name in evidence.draws and name in evidence.truth:
             value, z = rank_deviate(evidence.draws[name][:, prior], evidence.truth[name])
             error = abs(value / z) if z else math.nan
@@ -152,8 +163,8 @@ def _ranks(evidence: Evidence) -> Iterator[Check]:
 
 
 def _relation(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Check]:
-    """N5, by the delta method."""
-    if not {"train_mmse", "gibbs_error"} <= means.keys():
+    """N5, for the Gaussian channel, by the delta method."""
+    if evidence.noise_variance is None or not {"train_mmse", "gibbs_error"} <= means.keys():
         return
     train, test = means["train_mmse"], means["gibbs_error"] / 2
     centre = 1 / train.mean() - 1 / evidence.noise_variance - 1 / test.mean()
@@ -162,16 +173,24 @@ def _relation(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Check
     yield check("train_test_relation", statement, centre + slopes, exact=False)
 
 
-def number_of_checks(plan: ChainPlan, network: Network, ranked: bool = True, layer_overlaps: Sequence[str] = ()) -> int:
-    """How many exact checks `exact_checks` will return for chains so planned, this network and these layer overlaps."""
+def number_of_checks(
+    plan: ChainPlan,
+    network: Network,
+    ranked: bool = True,
+    layer_overlaps: Sequence[str] = (),
+    classes: bool = False,
+) -> int:
+    """How many exact checks `exact_checks` will return for chains so planned, this network and these layer overlaps;
+    `classes` says whether labels are -1 and 1."""
     teacher, prior = plan.where("teacher"), plan.where("prior")
     layers = {"weights": len(network.block_names), "features": network.depth, "kernels": network.depth}
     twins = 2 + sum(layers[kind] for kind in layer_overlaps)  # effective weights and functions
     return (
-        4  # energy, virial, function norm, coverage
+        3  # fit, virial, function norm
+        + (not classes)  # coverage
         + len(network.block_names)
         + bool(plan.independent_pairs()) * twins
-        + bool(teacher and prior) * len(START_OBSERVABLES)
-        + bool(teacher) * len(STATIONARY_OBSERVABLES)
-        + bool(prior and ranked) * len(RANKED_OBSERVABLES)
+        + bool(teacher and prior) * (1 + len(START_OBSERVABLES))
+        + bool(teacher) * (1 + len(STATIONARY_OBSERVABLES))
+        + bool(prior and ranked) * (1 + len(RANKED_OBSERVABLES))
     )

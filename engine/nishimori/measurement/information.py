@@ -176,12 +176,6 @@ class Information:
         return cls(plain, evidence, controlled, against, _reference(gaussian, samples), *told)
 
 
-def gaussian_channel_log_likelihood(labels: Values, latent: Values, noise_variance: float) -> Values:
-    """log p(labels | latent) of every instance, [instances], from [instances, samples] each."""
-    constant = math.log(2 * math.pi * noise_variance)
-    return -0.5 * (constant + (labels - latent) ** 2 / noise_variance).sum(-1)
-
-
 def _reference(gaussian: GaussianReference, samples: int) -> Estimate:
     return disorder_mean(gaussian.information / samples, np.zeros_like(gaussian.information))
 

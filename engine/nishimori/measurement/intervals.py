@@ -29,11 +29,11 @@ KEPT = ("least", "largest", "held_out")
 
 
 class PredictiveIntervals:
-    """The least and the largest of up to 39 labels replicated at each test input, and the output of a draw held out,
-    [instances, test_samples], float64.
+    """The least and the largest of up to 39 labels replicated at each test input, and the noiseless label of a draw
+    held out, [instances, test_samples], float64.
 
-    Replicates are spread evenly over chains and draws, the one held out in their middle. `noise_variance` is the
-    channel's, as the student believes it.
+    Labels are f(F) with Gaussian noise of variance `noise_variance`, as the student believes, f the identity for the
+    Gaussian channel. Replicates are spread evenly over chains and draws, the one held out in their middle.
     """
 
     def __init__(self, draws: int, chains: int, noise_variance: float) -> None:
@@ -56,7 +56,7 @@ class PredictiveIntervals:
     def update(self, draw: int, mean: Tensor, variance: Tensor | None, randomness: Randomness) -> None:
         """Replicate labels at draw number `draw` for the chains whose turn it is.
 
-        `mean` [instances, chains, test_samples] is F, or its mean given what was drawn with `variance` left.
+        `mean` [instances, chains, test_samples] is f(F), or its mean given what was drawn with `variance` left.
         """
         held_out_chain, held_out_draw = self._held_out
         chains = self._chains_at.get(draw, [])
@@ -84,17 +84,17 @@ class PredictiveIntervals:
         """The exact coverage, 0.95 for 39 replicates."""
         return (self.replicates - 1) / (self.replicates + 1)
 
-    def coverage(self, test_latent: Tensor) -> tuple[Values, Values] | None:
-        """Mean over test inputs of the probability that a fresh label lies in its interval, [instances]: of the output
-        `test_latent` F* [instances, 1, test_samples], and of the draw held out. None where there are too few draws."""
+    def coverage(self, truth: Tensor) -> tuple[Values, Values] | None:
+        """Mean over test inputs of the probability that a fresh label lies in its interval, [instances]: of `truth`
+        f(F*) [instances, 1, test_samples] with noise, and of the draw held out. None where there are too few draws."""
         if self.held_out is None or self.least is None:
             return None
-        return self._covered(test_latent.double().squeeze(1)), self._covered(self.held_out)
+        return self._covered(truth.double().squeeze(1)), self._covered(self.held_out)
 
-    def _covered(self, latent: Tensor) -> Values:
+    def _covered(self, mean: Tensor) -> Values:
         assert self.least is not None and self.largest is not None
         deviation = math.sqrt(self.noise_variance)
-        upper, lower = ((edge - latent) / deviation for edge in (self.largest, self.least))
+        upper, lower = ((edge - mean) / deviation for edge in (self.largest, self.least))
         return (torch.special.ndtr(upper) - torch.special.ndtr(lower)).mean(-1).cpu().numpy()
 
     def to_host(self) -> dict[str, Values]:

@@ -8,30 +8,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nishimori.description import GaussianChannel
 from nishimori.measurement.overlaps import effective_weights, layer_norms, mean_product, pair_mean_product
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.samplers.base import State
 
-MIXING_OBSERVABLES = ("training_energy", "gibbs_error", "function_overlap", "overlap")
-"""Those by which calibration judges how fast a chain mixes."""
+MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
+"""Those by which calibration judges how fast a chain mixes, beside what `fit_of` names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
     F on the test inputs, [instances, chains, test_samples], where there are some, or its mean given what is sampled,
-    with `test_variance` left about it; all float64."""
+    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; all float64."""
 
     values: dict[str, Tensor]
     test_predictions: Tensor | None = None
     test_variance: Tensor | None = None
+    label_means: Tensor | None = None
 
 
 class MatchedTeacherObservables:
     """Observables of every chain, and of the pairs of independent chains in `pairs`.
 
-    training_energy   mean (y - F)^2 on the training inputs; its posterior mean over data sets is the noise variance
+    training_energy   mean (y - F)^2 on the training inputs; its posterior mean over data sets is the noise variance.
+                      With another channel than the Gaussian one there is training_log_likelihood in its place, mean
+                      log p(y | F); its posterior mean over data sets is that of the teacher
+    gibbs_classification_error
+                      where labels are classes: mean probability on the test inputs that a label drawn by F is not one
+                      drawn by F*
     train_mmse        mean (F - F*)^2 / 2 on the training inputs
     gibbs_error       mean (F - F*)^2 on the test inputs
     function_overlap  mean F F* on the test inputs
@@ -51,11 +58,14 @@ class MatchedTeacherObservables:
         """[2, pairs]."""
         self.input_dim = posterior.problem.network.input_dim
         self.labels = posterior.problem.labels.to(device).unsqueeze(1)
+        self.law, self.gaussian = posterior.law, isinstance(posterior.problem.channel, GaussianChannel)
         self.latent = teacher.latent.to(device).unsqueeze(1)
         self.test_latent = teacher.test_latent.to(device).unsqueeze(1)
         self.weights = effective_weights(teacher.weights).to(device)
         self.squared_norm = mean_product(self.weights, self.weights).squeeze(1)
         """|v*|^2 / input_dim, [instances]."""
+        self.test_label_means = self.law.mean(self.test_latent)
+        """E[y | F*] on the test inputs, [instances, 1, test_samples]."""
 
     def __call__(self, state: State, weights: Position | None = None) -> Observation:
         """`weights` are all weights of the network; by default the sampled position is."""
@@ -65,7 +75,7 @@ class MatchedTeacherObservables:
         vectors = effective_weights(weights)
         train_error, test_error = train - self.latent, test - self.test_latent
         values = {
-            "training_energy": (self.labels - train).square().mean(-1),
+            **fit_of(self.posterior, self.labels, train),
             "train_mmse": train_error.square().mean(-1) / 2,
             "gibbs_error": test_error.square().mean(-1),
             "function_overlap": mean_product(test, self.test_latent),
@@ -75,16 +85,19 @@ class MatchedTeacherObservables:
             **layer_norms(weights),
             **virial(state, self.posterior.exact_force),
         }
+        label_means = None if self.gaussian else self.law.mean(test)
+        if label_means is not None and self.law.classes:
+            values["gibbs_classification_error"] = (1 - mean_product(label_means, self.test_label_means)) / 2
         if self.pairs.numel():
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
             values["bayes_error"] = pair_mean_product(test_error, self.pairs)
-        return Observation(values, test)
+        return Observation(values, test, label_means=label_means)
 
     def at_teacher(self) -> dict[str, NDArray[np.float64]]:
         """One-point observables at the teacher, [instances]."""
         values = {
-            "training_energy": (self.labels - self.latent).square().mean(-1).squeeze(1),
+            **{name: value.squeeze(1) for name, value in fit_of(self.posterior, self.labels, self.latent).items()},
             "function_norm": mean_product(self.test_latent, self.test_latent).squeeze(1),
             "effective_norm": self.squared_norm,
         }
@@ -93,7 +106,17 @@ class MatchedTeacherObservables:
     def mixing(self, state: State, weights: Position | None = None) -> Tensor:
         """The mixing observables, [observables, instances, chains]."""
         values = self(state, weights).values
-        return torch.stack([values[name] for name in MIXING_OBSERVABLES])
+        return torch.stack([values[name] for name in (*FITS, *MIXING_OBSERVABLES) if name in values])
+
+
+FITS = ("training_energy", "training_log_likelihood")
+
+
+def fit_of(posterior: Posterior, labels: Tensor, latent: Tensor) -> dict[str, Tensor]:
+    """How F on the training inputs fits the labels, by one of the names `FITS`, [instances, chains]."""
+    if isinstance(posterior.problem.channel, GaussianChannel):
+        return {"training_energy": (labels - latent).square().mean(-1)}
+    return {"training_log_likelihood": posterior.law.log_likelihood(labels, latent).mean(-1)}
 
 
 def virial(state: State, exact_force: bool = True) -> dict[str, Tensor]:

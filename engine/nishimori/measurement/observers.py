@@ -44,10 +44,12 @@ def has_teacher(target: Target) -> bool:
 
 
 def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
-    """Predictive intervals of a matched student, none for other targets."""
+    """Predictive intervals of a matched student, none for other targets and for labels that are classes."""
     if not has_teacher(target):
         return None
     assert isinstance(target, Posterior | CollapsedPosterior)
+    if target.posterior.law.classes:
+        return None
     return PredictiveIntervals(draws, chains, target.problem.channel.noise_variance)
 
 

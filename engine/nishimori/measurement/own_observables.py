@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nishimori.measurement.observables import Observation, virial
+from nishimori.measurement.observables import Observation, fit_of, virial
 from nishimori.measurement.overlaps import layer_norms
 from nishimori.models.layout import Position
 from nishimori.models.posterior import Posterior
@@ -21,7 +21,8 @@ POSITION = "position"
 class DataObservables:
     """Of a network's posterior on data without a teacher.
 
-    training_energy   mean (y - F)^2 on the training inputs
+    training_energy   mean (y - F)^2 on the training inputs; with another channel than the Gaussian one
+                      training_log_likelihood, mean log p(y | F)
     layer_norm_l      |W_l|^2 / (d_l d_{l-1})
     virial            theta . grad U / number of sampled parameters; its posterior mean is 1
     """
@@ -32,11 +33,9 @@ class DataObservables:
         self.has_test = posterior.problem.test_inputs is not None
 
     def __call__(self, state: State, weights: Position) -> Observation:
-        energy = (self.labels - self.posterior.latent(weights, "train").double()).square().mean(-1)
+        fit = fit_of(self.posterior, self.labels, self.posterior.latent(weights, "train").double())
         test = self.posterior.latent(weights, "test").double() if self.has_test else None
-        return Observation(
-            {"training_energy": energy, **layer_norms(weights), **virial(state, self.posterior.exact_force)}, test
-        )
+        return Observation({**fit, **layer_norms(weights), **virial(state, self.posterior.exact_force)}, test)
 
 
 def density_observables(state: State, weights: Position) -> Observation:

@@ -5,7 +5,7 @@ that are independent given the data is not. The draws are split into consecutive
 a time (the jackknife) gives the Monte Carlo variance of any such product.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from nishimori.measurement.overlaps import gram
 
 MOST_BATCHES = 10
+LABEL_SUM = "test_label_sum"
 
 
 class PredictionMeans:
@@ -28,6 +29,15 @@ class PredictionMeans:
         self.batches = min(MOST_BATCHES, draws)
         self.counts = torch.zeros(self.batches, dtype=torch.float64, device="cpu")
         self.sums: Tensor | None = None
+        self.labels: PredictionMeans | None = None
+        """The same of E[y | F], where that is not F."""
+
+    def keep(self, draw: int, predictions: Tensor, label_means: Tensor | None) -> None:
+        """`update` with F, and with E[y | F] where it is not None."""
+        self.update(draw, predictions)
+        if label_means is not None:
+            self.labels = self.labels or PredictionMeans(self.draws)
+            self.labels.update(draw, label_means)
 
     def update(self, draw: int, predictions: Tensor) -> None:
         """Add draw number `draw`: `predictions` [instances, chains, test_samples]."""
@@ -48,7 +58,8 @@ class PredictionMeans:
 
     def to_host(self) -> dict[str, NDArray[np.float64]]:
         """The sums and counts as host arrays, to be written to a file."""
-        return {"test_prediction_sum": self._sums().cpu().numpy(), "count": self.counts.numpy()}
+        labels = {} if self.labels is None else {LABEL_SUM: self.labels._sums().cpu().numpy()}
+        return {"test_prediction_sum": self._sums().cpu().numpy(), **labels, "count": self.counts.numpy()}
 
     @classmethod
     def from_host(
@@ -59,24 +70,35 @@ class PredictionMeans:
         if arrays:
             means.counts = torch.as_tensor(arrays["count"], device="cpu")
             means.sums = torch.as_tensor(arrays["test_prediction_sum"], device=device)
+        if LABEL_SUM in arrays:
+            own = {"test_prediction_sum": arrays[LABEL_SUM], "count": arrays["count"]}
+            means.labels = cls.from_host(draws, own, device)
         return means
 
     def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).
 
-        `test_latent` is F*, [instances, 1, test_samples]. Returns value and Monte Carlo variance (jackknife over
-        batches), [instances]; the variance is NaN for a single batch.
+        `test_latent` is F*, [instances, 1, test_samples]. Returns value and variance as `jackknife` does.
         """
         first, second = [a for a, _ in pairs], [b for _, b in pairs]
 
         def product(mean: Tensor) -> Tensor:
             return gram(mean - test_latent)[:, first, second].mean(-1)
 
+        return self.jackknife(product)
+
+    def jackknife(self, statistic: Callable[[Tensor], Tensor], corrected: bool = False) -> tuple[Tensor, Tensor]:
+        """`statistic` of the mean [instances, chains, test_samples], and its Monte Carlo variance; [instances] each.
+
+        The variance is NaN for a single batch. `corrected` takes away the bias in first order of the variance of the
+        mean, where the statistic is not linear in it and there are batches (Quenouille 1956).
+        """
         sums, counts = self._sums(), self.counts
         total, count = sums.sum(0), float(counts.sum())
-        value = product(total / count)
+        value = statistic(total / count)
         if self.batches < 2:
             return value, torch.full_like(value, torch.nan)
-        left_out = [product((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)]
-        spread = torch.stack(left_out).var(0, correction=0)
-        return value, (self.batches - 1) * spread
+        left_out = torch.stack([statistic((total - sums[k]) / (count - float(counts[k]))) for k in range(self.batches)])
+        if corrected:
+            value = self.batches * value - (self.batches - 1) * left_out.mean(0)
+        return value, (self.batches - 1) * left_out.var(0, correction=0)

@@ -1,11 +1,17 @@
 """Which kernel computes an activation on a device: a registered one, or functions of the user's own."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
 from nishimori.description import ACTIVATIONS, Activation
 from nishimori_kernels.energy import dispatch
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, numpy_kernel, torch_kernel
+
+NumpyFunction = Callable[[Any], Any]
+TensorFunction = Callable[[torch.Tensor], torch.Tensor]
 
 _PROBES = np.array([[-2.3, -0.4, 0.0], [0.3, 1.1, 4.2]])
 _TOLERANCE = 1e-5
@@ -55,22 +61,25 @@ def _registered(activation: Activation) -> bool:
 
 
 def _require_elementwise(activation: Activation) -> None:
-    """One array in, one of its shape out, and the torch functions the same as the numpy ones."""
     pairs = {
         "function": (activation.function, activation.torch_function),
         "derivative": (activation.derivative, activation.torch_derivative),
     }
+    require_elementwise(f"activation {activation.name!r}", pairs)
+
+
+def require_elementwise(owner: str, pairs: Mapping[str, tuple[NumpyFunction, TensorFunction | None]]) -> None:
+    """ValueError unless the numpy function of each pair maps one array to one of its shape, and the torch function does
+    the same. `owner` is what the sentence calls their owner."""
     for name, (function, torch_function) in pairs.items():
         values = np.asarray(function(_PROBES.copy()))
         if values.shape != _PROBES.shape:
             raise ValueError(
-                f"the {name} of activation {activation.name!r} maps an array of shape {_PROBES.shape} to "
-                f"{values.shape}: return one value an element"
+                f"the {name} of {owner} maps an array of shape {_PROBES.shape} to {values.shape}: return one value an "
+                "element"
             )
         if torch_function is None:
             continue
         given = torch_function(torch.tensor(_PROBES, dtype=torch.float64, device="cpu"))
         if given.shape != values.shape or not np.allclose(given.numpy(), values, _TOLERANCE, _TOLERANCE):
-            raise ValueError(
-                f"the torch_{name} of activation {activation.name!r} differs from its {name}: make them the same"
-            )
+            raise ValueError(f"the torch_{name} of {owner} differs from its {name}: make them the same")

@@ -1,25 +1,13 @@
 """Labels of the test inputs, and the data as they were after the first samples."""
 
-import math
-
 import torch
 from torch import Tensor
 
-from nishimori.description.channels import Channel, OutputChannel, ProbitChannel
-from nishimori.models.problem import Problem, Teacher
+from nishimori.models.label_laws import label_law
+from nishimori.models.problem import CPU, Problem, Teacher
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.rng import fill_normals
 from nishimori_kernels.rng.streams import Stream
-
-
-def labels_of_latent(channel: Channel, latent: Tensor, normals: Tensor) -> Tensor:
-    """Labels of `latent` outputs, in its shape, from as many standard normals; for every channel (see `channels`)."""
-    noise = math.sqrt(channel.noise_variance) * normals
-    if isinstance(channel, ProbitChannel):
-        return torch.where(latent + noise < 0, -1.0, 1.0).to(latent.dtype)
-    if isinstance(channel, OutputChannel):
-        return torch.from_numpy(channel.function.function(latent.numpy())) + noise
-    return latent + noise
 
 
 def fresh_labels(problem: Problem, randomness: Randomness) -> Tensor:
@@ -27,7 +15,7 @@ def fresh_labels(problem: Problem, randomness: Randomness) -> Tensor:
     latent = problem.known_teacher().test_latent
     normals = torch.empty(len(latent), 1, latent.shape[1], dtype=torch.float64, device="cpu")
     fill_normals(normals, randomness.key, Stream.TEST_NOISE, 0, problem.instances, (0,))
-    return labels_of_latent(problem.channel, latent, normals.squeeze(1))
+    return label_law(problem.channel, CPU).draw(latent, normals.squeeze(1))
 
 
 def first_samples(problem: Problem, samples: int) -> Problem:

@@ -1,11 +1,14 @@
 """The posterior of a network's weights as a target density."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from nishimori.description import GaussianChannel
 from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.device import position_dtype, resolve_device
+from nishimori.models.label_laws import label_law
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
@@ -16,7 +19,11 @@ from nishimori_kernels.rng.streams import Stream
 
 
 class Posterior:
-    """U(theta) = sum_mu (y_mu - F(x_mu))^2 / (2 noise_variance) + |theta|^2 / 2, for every chain of every instance.
+    """U(theta) = -sum_mu log p(y_mu | F(x_mu)) + |theta|^2 / 2, for every chain of every instance.
+
+    With the Gaussian channel the sum is one of (y_mu - F(x_mu))^2 / (2 noise_variance), without its constant, and its
+    force is compiled with the network's passes. Other channels go forward, then to the slope of their log likelihood
+    in F (see `label_laws`), then back.
 
     `precision` "fp32" or "fp64" is that of positions, forces and products; energies are summed in float64. "bf16",
     "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
@@ -26,10 +33,10 @@ class Posterior:
     where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
     on CUDA), "torch", or "auto", the compiled one where there is one; "emulated" rounds a force as its precision
     says, slowly, where no hardware does.
-    Source: arXiv 2505.03577, eqs. 1-6 (Gaussian channel).
+    Source: arXiv 2505.03577, eqs. 1-6.
 
-    Raises ValueError for an unknown precision, device or implementation, for an activation that cannot run there, and
-    for a force that the device has not.
+    Raises ValueError for an unknown precision, device or implementation, for an activation or a channel that cannot run
+    there, for a force that the device has not, and for a coarse force with another channel than the Gaussian one.
     """
 
     gaussian_prior = True
@@ -49,12 +56,19 @@ class Posterior:
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
         self._activation = activation_kernel(problem.network.activation, self.device, self.dtype, implementation)
+        self.law = label_law(problem.channel, self.device)
+        """Of the channel, on the device."""
+        self._gaussian = isinstance(problem.channel, GaussianChannel)
         self._labels = self._place(problem.labels).unsqueeze(1)
         self._networks: dict[tuple[str, int], BatchedNetwork] = {}
         self._latents: dict[tuple[str, int], dispatch.Network] = {}
         self._forces: dict[int, dispatch.Force] = {}
         self._rows: dict[str, Tensor] = {}
         self.recordings: dict[object, object] = {}  # on CUDA: see samplers.recorded
+        if not (self.exact_force or self._gaussian):
+            raise ValueError(
+                f"precision {precision!r} is one of forces of the Gaussian channel alone; use fp32 or fp64 with this"
+            )
         if not self.exact_force and implementation != "emulated":
             dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
 
@@ -64,13 +78,20 @@ class Posterior:
         return self.precision not in dispatch.FORCES
 
     @property
+    def omitted_constant(self) -> float:
+        """What U leaves out of log p(y | F), a sample, in nats: -log(2 pi noise_variance) / 2 of the Gaussian channel,
+        nothing of others."""
+        return -0.5 * math.log(2 * math.pi * self.problem.channel.noise_variance) if self._gaussian else 0.0
+
+    @property
     def activation(self) -> ActivationKernel:
         """What computes the activations of its networks."""
         return self._activation
 
     def precisions(self) -> tuple[str, ...]:
         """Those that "auto" chooses from here: single precision, and the forces this device has instructions for."""
-        return ("fp32", *dispatch.available_forces(self._activation, self.device))
+        coarse = dispatch.available_forces(self._activation, self.device) if self._gaussian else ()
+        return ("fp32", *coarse)
 
     def at_precision(self, precision: str) -> "Posterior":
         """The same target in another precision."""
@@ -136,7 +157,13 @@ class Posterior:
 
     def energy(self, position: Position) -> Tensor:
         """U, [instances, chains], float64."""
-        return self._energy(self.latent(position) - self._labels, position)
+        latent = self.latent(position)
+        return (
+            self._energy(latent - self._labels, position) if self._gaussian else self._general_energy(latent, position)
+        )
+
+    def _general_energy(self, latent: Tensor, position: Position) -> Tensor:
+        return chain_dot(position, position) / 2 - self.law.log_likelihood(self._labels, latent).sum(-1)
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         """dU/dtheta, laid out like the position; written to `out` where given."""
@@ -144,18 +171,24 @@ class Posterior:
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
         """Both, from one forward pass where the force is exact."""
-        residual, gradient = self._gradient(position, out)
-        return self._energy(residual, position) if self.exact_force else self.energy(position), gradient
+        found, gradient = self._gradient(position, out)
+        if not self._gaussian:
+            return self._general_energy(found, position), gradient
+        return self._energy(found, position) if self.exact_force else self.energy(position), gradient
 
     def _gradient(self, position: Position, out: Position | None) -> tuple[Tensor, Position]:
-        force, noise = self._force(position.layout.chains), self.problem.channel.noise_variance
-        gradient = position.empty_like() if out is None else out
-        return force.misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
+        """F - y with the Gaussian channel, else F; and the gradient."""
+        gradient, chains = position.empty_like() if out is None else out, position.layout.chains
+        if not self._gaussian:
+            network = self._latent_network("train", chains)
+            return network.slope_gradient(position.flat, self._labels, self.law.slope, gradient.flat), gradient
+        noise = self.problem.channel.noise_variance
+        return self._force(chains).misfit_gradient(position.flat, self._labels, noise, gradient.flat), gradient
 
     def mover(self, chains: int) -> "Mover | None":
         """What follows the force with fewer passes over the weights, where the force can: see `Mover`."""
         force = self._force(chains)
-        if not isinstance(force, dispatch.MovingForce):
+        if not (self._gaussian and isinstance(force, dispatch.MovingForce)):
             return None
         return Mover(force, self._labels, self.problem.channel.noise_variance)
 

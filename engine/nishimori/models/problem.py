@@ -1,6 +1,5 @@
 """A problem: a network, a channel and data; `matched_teacher` draws one whose posterior is Bayes-optimal."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +7,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from nishimori.description import GaussianChannel, Network
+from nishimori.description import Channel, Network
 from nishimori.models.activation_kernel import activation_kernel, require_samplable
+from nishimori.models.label_laws import label_law, require_labels
 from nishimori.models.layout import Layout, Position
 from nishimori.models.own_data import fresh_inputs_of, labels_of, rows_of
 from nishimori_kernels.energy.batched import BatchedNetwork
@@ -43,11 +43,12 @@ class Problem:
     the identities that address random numbers (default 0, 1, ...). `teacher` is None unless one drew the labels.
 
     Raises ValueError, naming the argument, for other shapes, values that are not finite numbers, identities that are
-    not one an instance, or an activation or a channel that cannot be sampled.
+    not one an instance, labels other than -1 and 1 of a channel of classes, or an activation or a channel that cannot
+    be sampled.
     """
 
     network: Network
-    channel: GaussianChannel
+    channel: Channel
     inputs: Tensor
     labels: Tensor
     test_inputs: Tensor | None
@@ -57,7 +58,7 @@ class Problem:
     def __init__(
         self,
         network: Network,
-        channel: GaussianChannel,
+        channel: Channel,
         inputs: ArrayLike | Tensor,
         labels: ArrayLike | Tensor,
         *,
@@ -66,13 +67,13 @@ class Problem:
         instances: Sequence[int] | None = None,
     ) -> None:
         require_samplable(network.activation)
-        _require_gaussian(channel)
         rows = rows_of("inputs", inputs, network.input_dim)
         assign = object.__setattr__
         assign(self, "network", network)
         assign(self, "channel", channel)
         assign(self, "inputs", rows)
         assign(self, "labels", labels_of(labels, rows))
+        require_labels(channel, self.labels)
         assign(self, "test_inputs", fresh_inputs_of(test_inputs, rows))
         assign(self, "teacher", teacher)
         assign(self, "instances", _identities(instances, len(rows)))
@@ -100,20 +101,13 @@ class Problem:
         return found
 
 
-def _require_gaussian(channel: object) -> None:
-    if not isinstance(channel, GaussianChannel):
-        raise ValueError(
-            f"labels of {channel!r} have a theory and cannot be sampled: use GaussianChannel(noise_variance)"
-        )
-
-
 def layout_of(network: Network, instances: int, chains: int) -> Layout:
     return Layout(instances, chains, network.block_shapes)
 
 
 def matched_teacher(
     network: Network,
-    channel: GaussianChannel,
+    channel: Channel,
     samples: int,
     instances: int | Sequence[int] = 1,
     seed: int = 0,
@@ -122,7 +116,8 @@ def matched_teacher(
 ) -> Problem:
     """Draw teachers from the prior, Gaussian inputs, noisy labels and a test set.
 
-    Law: weights, inputs iid N(0, 1); y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5); a fixed
+    Law: weights, inputs iid N(0, 1); y drawn by the channel given F*(x), for the Gaussian one y = F*(x) +
+    sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same normal numbers; a fixed
     readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
     alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
 
@@ -131,6 +126,7 @@ def matched_teacher(
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)
     require_samplable(network.activation)
+    law = label_law(channel, CPU)
     draw = _Draw(random_key(seed, point), _identities(identities, len(identities)))
     weights = layout_of(network, len(identities), 1).empty(torch.float64, CPU)
     for block, first in zip(weights.blocks, weights.layout.first_elements, strict=True):
@@ -139,7 +135,7 @@ def matched_teacher(
     test_inputs = draw.rows(Stream.TEST_INPUTS, test_samples, network.input_dim)
     latent = _latent(network, weights, inputs)
     noise = draw.rows(Stream.TRAIN_NOISE, samples, 1).squeeze(-1)
-    labels = latent + math.sqrt(channel.noise_variance) * noise
+    labels = law.draw(latent, noise)
     teacher = Teacher(weights, latent, test_inputs, _latent(network, weights, test_inputs))
     return Problem(network, channel, inputs, labels, test_inputs=test_inputs, teacher=teacher, instances=identities)
 

@@ -17,7 +17,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nishimori.description import Network
+from nishimori.description import GaussianChannel, Network
 from nishimori.models.pair_moments import pair_moment, second_moment
 from nishimori.models.problem import Problem
 
@@ -25,10 +25,16 @@ from nishimori.models.problem import Problem
 class WideNetwork:
     """Of all instances of a problem, float64, on the CPU; rows are "train" or "test" inputs.
 
-    Raises ValueError where an activation of one's own is not smooth enough for its kernel (see `pair_moments`).
+    Raises ValueError where an activation of one's own is not smooth enough for its kernel (see `pair_moments`), and for
+    another channel than the Gaussian one.
     """
 
     def __init__(self, problem: Problem) -> None:
+        if not isinstance(problem.channel, GaussianChannel):
+            raise ValueError(
+                "the infinitely wide network is solved exactly for the Gaussian channel alone; do without it "
+                "(information: control=False), or use GaussianChannel(noise_variance)"
+            )
         self.problem = problem
         self.noise_variance = problem.channel.noise_variance
         self._kernels: dict[str, Tensor] = {}

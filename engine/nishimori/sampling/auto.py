@@ -15,6 +15,7 @@ import msgspec
 
 from nishimori.adaptation.calibration import CalibrationRecord, Choice
 from nishimori.adaptation.trajectory_length import COST_OF_A_TRANSITION
+from nishimori.description import GaussianChannel
 from nishimori.description.errors import BadInput
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.posterior import Posterior
@@ -49,7 +50,8 @@ the progress calls it."""
 
 def candidates_for(problem: Problem, target: str | None = None, integrator: str | None = None) -> list[Candidate]:
     """Those that the problem allows and that fit a wish. Raises BadInput where none is left."""
-    collapsible = problem.network.readout == "gaussian" and problem.network.depth > 0
+    network, gaussian = problem.network, isinstance(problem.channel, GaussianChannel)
+    collapsible = gaussian and network.readout == "gaussian" and network.depth > 0
     known = CANDIDATES if integrator is None else CANDIDATES + ON_REQUEST
     left = [
         candidate
@@ -61,7 +63,7 @@ def candidates_for(problem: Problem, target: str | None = None, integrator: str 
     if not left:
         raise BadInput(
             f'sampler.kind = "auto" has no candidate with target {target!r} and integrator {integrator!r} for this '
-            'network; leave one of them out, or set sampler.kind = "hmc"'
+            'network and channel; leave one of them out, or set sampler.kind = "hmc"'
         )
     return left
 

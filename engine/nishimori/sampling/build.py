@@ -80,6 +80,11 @@ def require_precision(config: Config) -> None:
         require_force(precision, activation_kernel(activation, device, torch.float32), device, activation.name)
     except ValueError as refusal:
         raise BadInput(f"run.precision: {refusal}") from None
+    if config.channel.kind != "gaussian":
+        raise BadInput(
+            f'run.precision = "{precision}" does not go with channel.kind = "{config.channel.kind}": coarse forces are '
+            'those of Gaussian noise; use "fp32"'
+        )
     if section.target == "collapsed":
         raise BadInput(f'run.precision = "{precision}" needs sampler.target = "plain"; use that, or "fp32"')
     if section.kind != "auto" and not uses_force_exactly(sampler_of(config)):

@@ -4,8 +4,9 @@
 
 <.> the mean over the posterior of the first k samples (Cover and Thomas, Elements of information theory, theorem
 2.5.2). That posterior is sampled at few k (see `measurement.nodes`), and fresh labels of the test inputs stand for
-Y_{k+1}. The likelihood enters through the channel's `log_likelihood` alone. For the Gaussian channel, the KL to the
-infinitely wide network is a sum of the same kind, of log <p(Y_{k+1} | theta)> minus its own log predictive density.
+Y_{k+1}. The channel enters through its law of labels alone (see `models.label_laws`). For the Gaussian channel, the KL
+to the infinitely wide network is a sum of the same kind, of log <p(Y_{k+1} | theta)> minus its own log predictive
+density.
 """
 
 import math
@@ -43,7 +44,7 @@ def summed_predictions(
     chosen, weights = sum_rule(problem.samples, nodes, problem.network.input_dim)
     address = f"{point}/chain rule"
     labels = fresh_labels(problem, Randomness.of(seed, address, problem.instances, (0,)))
-    known = _mean_log(problem, labels, problem.known_teacher().test_latent)
+    known = _log_likelihood(posterior, labels, problem.known_teacher().test_latent).mean(-1)
     gains, variances, divergences, acceptance, alarms = [], [], [], 0.0, []
     for number, samples in enumerate(int(count) for count in chosen):
         phase = f"{samples} samples ({number + 1} of {nodes})"
@@ -87,17 +88,16 @@ class _Node:
         draws, acceptance = self.effort.draws, 0.0
         density = PredictiveDensity(draws)
         for draw, latent, accepted in self._latents(report, phase):
-            values = self.posterior.problem.channel.log_likelihood(self.labels.unsqueeze(1).numpy(), latent)
-            density.update(draw, values)
+            density.update(draw, _log_likelihood(self.posterior, self.labels.unsqueeze(1), latent))
             acceptance += accepted / draws
         alarms = drift_alarm(density.halves(), f"the predictive density after {self.samples} samples")
         return _Predictive(*density.mean_log(), acceptance, alarms)
 
-    def _latents(self, report: Progress, phase: str) -> Iterator[tuple[int, Values, float]]:
+    def _latents(self, report: Progress, phase: str) -> Iterator[tuple[int, Tensor, float]]:
         """Draw by draw: F on the test inputs, [instances, chains, rows], and the mean acceptance."""
         if self.samples == 0:
             for draw, position in enumerate(self._prior()):
-                yield draw, self._on_host(self.posterior, position), 1.0
+                yield draw, _test_outputs(self.posterior, position), 1.0
             return
         target = Posterior(
             first_samples(self.posterior.problem, self.samples), self.posterior.precision, self.posterior.device.type
@@ -107,7 +107,7 @@ class _Node:
         for transition in chains:
             assert transition.draw is not None
             accepted = float(transition.info.acceptance.mean())
-            yield transition.draw, self._on_host(target, transition.state.position), accepted
+            yield transition.draw, _test_outputs(target, transition.state.position), accepted
 
     def _prior(self) -> Iterator[Position]:
         position = self.posterior.layout(self.effort.chains).empty(self.posterior.dtype, self.posterior.device)
@@ -115,13 +115,15 @@ class _Node:
         for draw in range(self.effort.draws):
             yield randomness.fill_normals(position, Stream.PRIOR_START, draw)
 
-    def _on_host(self, posterior: Posterior, position: Position) -> Values:
-        return posterior.latent(position, "test").double().cpu().numpy()
+
+def _test_outputs(posterior: Posterior, position: Position) -> Tensor:
+    return posterior.latent(position, "test").double()
 
 
-def _mean_log(problem: Problem, labels: Tensor, latent: Tensor) -> Values:
-    """Mean over test inputs of log p(label | latent), [instances]."""
-    return problem.channel.log_likelihood(labels.numpy(), latent.numpy()).mean(-1)
+def _log_likelihood(posterior: Posterior, labels: Tensor, latent: Tensor) -> Values:
+    """log p(label | latent), elementwise, in nats."""
+    labels, latent = (values.to(posterior.device) for values in (labels, latent))
+    return posterior.law.log_likelihood(labels, latent).cpu().numpy()
 
 
 def _wide_log_density(problem: Problem, samples: int, labels: Tensor) -> Values:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.chains.progress import Progress
-from nishimori.measurement.convergence import convergence
+from nishimori.measurement.convergence import monte_carlo_variance
 from nishimori.measurement.error_bars import standard_error_of
 from nishimori.measurement.information import Integrand, Sum, Summed
 from nishimori.measurement.nodes import noise_rule
@@ -68,7 +68,7 @@ def integrated_mmse(
 def _sum(draws: Values, weights: Values) -> Sum:
     """Over the nodes of `draws` [instances, nodes, chains, draws]."""
     series = np.einsum("ikcd,k->icd", draws, weights)
-    return Sum(series.mean((1, 2)), convergence(series).monte_carlo_variance)
+    return Sum(series.mean((1, 2)), monte_carlo_variance(series))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ from nishimori.measurement.evidence import EvidenceBounds
 from nishimori.measurement.information import Information, Summed
 from nishimori.measurement.kernel_reference import KernelReference
 from nishimori.models.collapsed import CollapsedPosterior
+from nishimori.models.label_laws import label_law
 from nishimori.models.posterior import Posterior
-from nishimori.models.problem import Problem
+from nishimori.models.problem import CPU, Problem
 from nishimori.models.randomness import Randomness
 from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import require_whole
@@ -33,7 +34,7 @@ def information(
     draws: int | None = None,
     seed: int = 0,
     point: str = "",
-    control: bool = True,
+    control: bool | None = None,
     progress: Progress | None = None,
 ) -> Information:
     """I(theta*; D) / n of a matched teacher, in nats a sample.
@@ -41,35 +42,37 @@ def information(
     A `Problem` stands for its posterior in single precision. By `method`, with the settings it takes and their
     defaults:
 
-    "ais" (rungs=600, chains=1): between two bounds. Annealed importance sampling from the prior bounds the evidence
-    from below, from the teacher, an exact posterior draw, from above (see `samplers.annealed_importance` and
-    `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures and five integrator steps a rung;
-    the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees the teacher.
-    "collapsed" (rungs=300, chains=1): the same on the hidden layers alone, the Gaussian readout integrated out.
+    "ais" (rungs=600, chains=1): between two bounds, for any channel. Annealed importance sampling from the prior bounds
+    the evidence from below, from the teacher, an exact posterior draw, from above (see `samplers.annealed_importance`
+    and `measurement.evidence`), `chains` of each an instance, over `rungs` temperatures and five integrator steps a
+    rung; the gap falls about as 1 / rungs. Step sizes are those of a pilot that never sees the teacher.
+    "collapsed" (rungs=300, chains=1): the same on the hidden layers alone, the Gaussian readout integrated out, for the
+    Gaussian channel.
     "immse" (nodes=6, chains=1, warmup=100, draws=200): the integral of the training MMSE over the signal-to-noise
     ratio, labels drawn anew at every node, for the Gaussian channel (see `sampling.immse`).
     "chain_rule" (nodes=5, chains=1, warmup=100, draws=200): what each sample adds to those before, from predictive
     densities of fresh labels of the test inputs, for any channel (see `sampling.chain_rule`).
 
     The last two start at the teacher, read `draws` transitions of `chains` chains an instance after `warmup`, and have
-    no bounds: `lower` and `upper` are the same. With `control`, where the channel is Gaussian, the estimate is made a
-    second time against the infinitely wide network on the same inputs, with a smaller error bar (see
+    no bounds: `lower` and `upper` are the same. With `control`, by default where the channel is Gaussian, the estimate
+    is made a second time against the infinitely wide network on the same inputs, with a smaller error bar (see
     `measurement.information` and `measurement.kernel_reference`). What an instance gives depends on (seed, point, its
     identity) and the counts alone; by the last two, on the trajectory length chosen for all instances too.
 
     Raises ValueError where there is no teacher, for another target or method, for settings that the method does not
     take or that are too small, for a readout or a channel that it cannot do, or with `control` for an activation of
-    one's own whose kernel is not known; `control=False` does without.
+    one's own whose kernel is not known, or another channel than the Gaussian one; `control=False` does without.
     """
     posterior = _posterior_of(target)
     given = {"rungs": rungs, "nodes": nodes, "chains": chains, "warmup": warmup, "draws": draws}
     counts = _counts(method, given)
     problem, report = posterior.problem, progress or reporter("information")
     teacher = problem.known_teacher()
-    wanted = control and isinstance(problem.channel, GaussianChannel)
-    kernel = KernelReference(problem, seed, point) if wanted else None
+    if control is None:
+        control = isinstance(problem.channel, GaussianChannel)
+    kernel = KernelReference(problem, seed, point) if control else None
     reference = kernel.information if kernel else None
-    likelihood = problem.channel.log_likelihood(problem.labels.numpy(), teacher.latent.numpy()).sum(-1)
+    likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1).numpy()
     if method in ("ais", "collapsed"):
         annealed = _collapsed(posterior) if method == "collapsed" else posterior
         evidence, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, report)
@@ -98,12 +101,9 @@ def _evidence(
     target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, report: Progress
 ) -> tuple[EvidenceBounds, float]:
     weights = _weights(target, rungs, chains, seed, point, report)
-    pair = weights.forward.numpy(), weights.reverse.numpy()
-    if isinstance(target, CollapsedPosterior):
-        # Its Phi holds the constants of the likelihood.
-        return EvidenceBounds.normalised(*pair), weights.acceptance
-    problem = target.problem
-    return EvidenceBounds.of(*pair, problem.samples, problem.channel.noise_variance), weights.acceptance
+    # The Phi of a collapsed posterior holds the constants of the likelihood.
+    constant = target.problem.samples * target.omitted_constant if isinstance(target, Posterior) else 0.0
+    return EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), constant), weights.acceptance
 
 
 def _weights(

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from nishimori.description import GaussianChannel
 from nishimori.measurement.observers import NetworkTarget
 from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.layout import Position
@@ -20,11 +21,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """`mean` and `latent_variance` of F (or of the module's output) over the posterior, and `variance` of a label, the
-    channel's noise included where it has one: [instances, rows], for a module [rows, ...]."""
+    """`mean` and `latent_variance` of F (or of the module's output) over the posterior; `label_mean` and `variance` of
+    a label, the channel's noise included where it has one: [instances, rows], for a module [rows, ...].
+
+    Of classes -1 and 1, (1 + label_mean) / 2 is the probability of 1.
+    """
 
     mean: Values
     latent_variance: Values
+    label_mean: Values
     variance: Values
 
 
@@ -38,9 +43,15 @@ def predict(target: Target, kept: Values | None, inputs: ArrayLike) -> Predictio
         raise ValueError('positions were not kept; sample with keep="position" ([run] keep = "position") to predict')
     mean, variance = _moments(output(position) for position in _positions(target, kept))
     if isinstance(target, ModuleTarget):
-        return Prediction(mean[0], variance[0], variance[0])
+        return Prediction(mean[0], variance[0], mean[0], variance[0])
     assert isinstance(target, NetworkTarget)
-    return Prediction(mean, variance, variance + target.problem.channel.noise_variance)
+    if isinstance(target.problem.channel, GaussianChannel):
+        return Prediction(mean, variance, mean, variance + target.problem.channel.noise_variance)
+    law = target.posterior.law
+    label_mean, spread = _moments(law.mean(output(position).double()) for position in _positions(target, kept))
+    if law.classes:
+        return Prediction(mean, variance, label_mean, 1 - label_mean**2)
+    return Prediction(mean, variance, label_mean, spread + target.problem.channel.noise_variance)
 
 
 def _output_of(target: Target, inputs: Tensor) -> Callable[[Position], Tensor]:

@@ -163,9 +163,10 @@ def _sampled(
         observation = observer(state, transition.step + 1, is_draw) if measured else None
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
-            predictions.update(transition.draw, observation.test_predictions)
+            predictions.keep(transition.draw, observation.test_predictions, observation.label_means)
             if intervals:
-                intervals.update(transition.draw, observation.test_predictions, observation.test_variance, randomness)
+                means = observation.test_predictions if observation.label_means is None else observation.label_means
+                intervals.update(transition.draw, means, observation.test_variance, randomness)
         report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
     analysis = analyse(record, plan, observer, predictions, intervals, chosen.alarms, checks_in_experiment)
     return Run(target, plan, chosen, record, predictions, intervals, state, analysis)

@@ -11,8 +11,9 @@ import msgspec
 from nishimori import theory
 from nishimori.comparison.align import z_scores
 from nishimori.comparison.summaries import SCHEMA
-from nishimori.description import GaussianChannel, Network
-from nishimori.description.build import network_of
+from nishimori.description import Network
+from nishimori.description.build import channel_of, network_of
+from nishimori.description.channels import CLASSES, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
@@ -36,16 +37,18 @@ class MatchedTeacher:
     """Teacher and student share architecture, prior and channel (arXiv 2505.03577)."""
 
     def parameters(self, config: Config) -> dict[str, Any]:
-        """What names a point in tables, joins and figures; sample_ratio is the realised n / d. The readout is named
-        where it is not Gaussian."""
-        network = network_of(config)
+        """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and
+        channel are named where they are not Gaussian; the noise variance of the logistic channel is that of the
+        noise inside, (pi temperature)^2 / 3."""
+        network, kind = network_of(config), config.channel.kind
         return {
             "activation": network.activation.name,
             "depth": network.depth,
             "width_ratios": [width / network.input_dim for width in network.widths],
             "input_dim": network.input_dim,
             "sample_ratio": sample_count(config) / network.input_dim,
-            "noise_variance": config.channel.noise_variance,
+            "noise_variance": channel_of(config).noise_variance,
+            **({} if kind == "gaussian" else {"channel": kind}),
             **({} if network.readout == "gaussian" else {"readout": network.readout}),
         }
 
@@ -57,7 +60,7 @@ class MatchedTeacher:
         """The same for any parameters, between the points too; sizes enter through their ratios alone."""
         readout = parameters.get("readout", "gaussian")
         network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
-        channel = GaussianChannel(parameters["noise_variance"])
+        channel = channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
         prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
@@ -129,7 +132,7 @@ class MatchedTeacher:
     def _theory(self, config: Config) -> tuple[dict[str, Any] | None, str]:
         try:
             return self.predict(config), ""
-        except theory.OutsideTheTheorem as refusal:
+        except ValueError as refusal:
             return None, str(refusal)
 
 
@@ -149,7 +152,8 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
             record = _calibrate(config, problem, writer)
         writer.publish_calibration(record)
     layer_overlaps = config.observables.layer_overlaps
-    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps)
+    classes = isinstance(problem.channel, CLASSES)
+    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps, classes)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),

@@ -6,9 +6,10 @@ predict(Network(200, (200, 200)), GaussianChannel(0.1), sample_ratio=2.0).bayes_
 import dataclasses
 import math
 
-from nishimori.description import Channel, GaussianChannel, Network, OutputChannel, ProbitChannel
+from nishimori.description import Channel, GaussianChannel, LogisticChannel, Network, OutputChannel, ProbitChannel
 from nishimori.theory.coefficients import Coefficients, OutsideTheTheorem, equivalent_linear_model
 from nishimori.theory.gaussian import gaussian_prediction
+from nishimori.theory.logistic import logistic_prediction
 from nishimori.theory.nngp import conjectured_linear_model
 from nishimori.theory.output import output_prediction
 from nishimori.theory.prediction import Prediction
@@ -32,7 +33,7 @@ def predict(network: Network, channel: Channel, sample_ratio: float, conjecture:
 
     `basis` of the prediction says what it rests on. "theorem": a linear model under any channel (arXiv 1708.03395);
     a smooth odd activation under Gaussian noise, with a smooth odd function of the output or none (arXiv 2505.03577,
-    whose bounds on the derivatives are not checked). "conjecture": a probit channel behind hidden layers, an
+    whose bounds on the derivatives are not checked). "conjecture": a channel of classes behind hidden layers, an
     activation or output function that jumps, has a kink or is not odd. `conjecture=True` admits activations that are
     not odd (`conjectured_linear_model`), with the Gaussian channel alone.
 
@@ -66,18 +67,20 @@ def _predicted(model: Coefficients, channel: Channel, sample_ratio: float) -> Pr
             return gaussian_prediction(model, channel.noise_variance, sample_ratio)
         case ProbitChannel():
             return probit_prediction(model, channel.noise_variance, sample_ratio)
+        case LogisticChannel():
+            return logistic_prediction(model, channel.temperature, sample_ratio)
         case OutputChannel():
             return output_prediction(model, channel, sample_ratio)
     raise ValueError(
-        f"no theory for the channel {channel!r}: use GaussianChannel(noise_variance), ProbitChannel(noise_variance) "
-        "or OutputChannel(function, noise_variance)"
+        f"no theory for the channel {channel!r}: use GaussianChannel(noise_variance), ProbitChannel(noise_variance), "
+        "LogisticChannel(temperature) or OutputChannel(function, noise_variance)"
     )
 
 
 def _is_proved(network: Network, channel: Channel) -> bool:
     if network.depth == 0:
         return True
-    if isinstance(channel, ProbitChannel):
+    if isinstance(channel, ProbitChannel | LogisticChannel):
         return False
     output = channel.function if isinstance(channel, OutputChannel) else None
     smooth_output = output is None or (output.odd and output.smooth)

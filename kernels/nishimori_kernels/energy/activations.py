@@ -156,10 +156,12 @@ def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Ten
 
 def numpy_kernel(function: Callable[[Any], Any], derivative: Callable[[Any], Any]) -> TorchActivation:
     """The same from functions of float64 arrays, for tensors on the CPU: exact, and slow beside the others."""
-    return torch_kernel(_through_numpy(function), _through_numpy(derivative))
+    return torch_kernel(through_numpy(function), through_numpy(derivative))
 
 
-def _through_numpy(function: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+def through_numpy(function: Callable[[Any], Any]) -> Callable[[Tensor], Tensor]:
+    """A function of float64 arrays as one of tensors on the CPU, by way of float64."""
+
     def on_tensor(u: Tensor) -> Tensor:
         values: NDArray[np.float64] = u.double().numpy()
         values.flags.writeable = False  # the pull-back needs it unchanged

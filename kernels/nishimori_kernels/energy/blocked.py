@@ -1,6 +1,6 @@
 """Networks in blocks of chains: a block goes through all its layers while its activations are in the cache."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,8 @@ from nishimori_kernels.energy.activations import ActivationKernel
 from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
 from nishimori_kernels.energy.weights import Split
 
+Slope = Callable[[Tensor, Tensor], Tensor]
+"""From labels and latent outputs to the derivative of the energy in the latent output."""
 BLOCK_BYTES = 1024 * 1024
 """Activations of a block, a thread: about a second-level cache. Half of it or twice as much costs up to a tenth."""
 
@@ -75,6 +77,19 @@ class BlockedNetwork:
             torch.sub(block.network.forward(own), labels[block.instances], out=residual)
             block.network.pull_back(own, residual / noise_variance, own, block.of(gradients))
         return self._residual
+
+    def slope_gradient(self, weights: Tensor, labels: Tensor, slope: Slope, out: Tensor) -> Tensor:
+        """out = w + sum_mu g_mu dF(x_mu)/dw with g = slope(labels, F); returns F, the buffer of `forward`.
+
+        `slope` maps labels [instances, 1, samples] and F [instances, chains, samples] of a block to g, shaped and typed
+        like F; `labels` and `out` as in `misfit_gradient`, which is this with slope (F - y) / noise_variance.
+        """
+        parts, gradients = self._split(weights), self._split(out)
+        for block in self.blocks:
+            own = block.of(parts)
+            g = slope(labels[block.instances], block.network.forward(own)).contiguous()
+            block.network.pull_back(own, g, own, block.of(gradients))
+        return self.output
 
 
 def blocks_of(instances: int, chains: int, largest: int) -> Iterator[tuple[slice, slice]]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nishimori_kernels.energy import chainwise_loops as loops
 from nishimori_kernels.energy.blas import one_thread_a_product
+from nishimori_kernels.energy.blocked import Slope
 from nishimori_kernels.energy.cpu import CompiledActivation
 
 
@@ -58,6 +59,15 @@ class ChainwiseNetwork:
         with one_thread_a_product():
             loops.misfit_gradient(self._networks, *arrays, self._memory())
         return self._residual
+
+    def slope_gradient(self, weights: Tensor, labels: Tensor, slope: Slope, out: Tensor) -> Tensor:
+        """out = w + sum_mu g_mu dF(x_mu)/dw with g = slope(labels, F), all chains at once; returns F, the buffer of
+        `forward`. The layers are passed once more on the way back: activations of all chains are nowhere kept."""
+        output = self.forward(weights)
+        slopes = slope(labels, output).contiguous()
+        with one_thread_a_product():
+            loops.slope_gradient(self._networks, weights.numpy(), _rows(slopes), out.numpy(), self._memory())
+        return output
 
     def _memory(self) -> np.ndarray:
         """[threads, floats], made at the first call and where the number of threads has changed."""

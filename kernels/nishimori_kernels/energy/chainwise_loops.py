@@ -184,3 +184,14 @@ def misfit_gradient(net, flat, labels, noise_variance, out, residual, spaces):
                 own[j] -= known[j]
                 g[j] = own[j] / noise_variance
             pull_back(net, flat, rows, row, g, top, out, space, free[samples:])
+
+
+@njit(parallel=True, **STRAIGHT)
+def slope_gradient(net, flat, slopes, out, spaces):
+    """w + sum_mu g_mu dF(x_mu)/dw in `out`, g the `slopes` of a row, of all rows: a second way up, and back."""
+    rows, threads = len(slopes), len(spaces)
+    for thread in prange(threads):
+        for row in range(thread * rows // threads, (thread + 1) * rows // threads):
+            space = spaces[thread]
+            top, free = lift(net, flat, rows, row, space), free_space(net, space)
+            pull_back(net, flat, rows, row, slopes[row], top, out, space, free)

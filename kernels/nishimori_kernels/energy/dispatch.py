@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nishimori_kernels.dispatch import interpreted, on_gpu
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, TorchActivation
-from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork
+from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork, Slope
 
 Implementation = Literal["auto", "numba", "triton", "torch", "emulated"]
 IMPLEMENTATIONS = ("auto", "numba", "triton", "torch", "emulated")
@@ -22,15 +22,17 @@ _SMALL = 2e7
 
 
 class Network(Protocol):
-    """Latent outputs, and gradients of a squared misfit; see `BlockedNetwork`."""
+    """Latent outputs, and gradients of a squared misfit and of any other energy in them; see `BlockedNetwork`."""
 
     def forward(self, weights: Tensor) -> Tensor: ...
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor: ...
 
+    def slope_gradient(self, weights: Tensor, labels: Tensor, slope: Slope, out: Tensor) -> Tensor: ...
+
 
 class Force(Protocol):
-    """The second of these alone."""
+    """Gradients of a squared misfit alone."""
 
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor: ...
 
