@@ -102,7 +102,7 @@ def test_another_readout_makes_a_group_of_its_own() -> None:
     for point in fixed:
         point["parameters"]["readout"], point["theory"] = "fixed", None
     rows, _ = extrapolate([*grid(), *fixed], "bayes_error")
-    assert [row.label.get("readout") for row in rows] == [None, "fixed", None]
+    assert [row.label["readout"] for row in rows] == ["gaussian", "fixed", "gaussian"]
     assert rows[1].theory is None and math.isnan(rows[1].z) and rows[1].linear.limit == pytest.approx(0.3)
 
 

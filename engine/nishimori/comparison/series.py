@@ -85,8 +85,7 @@ def _value(parameters: Mapping[str, Any], name: str) -> Any:
 
 def _order(parameters: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Any]]:
     """What series are sorted by: a parameter that a point has not comes before all that others have."""
-    values = [_value(parameters, name) for name in names]
-    return [("", 0) if value is None else (type(value).__name__, value) for value in values]
+    return [(type(parameters[name]).__name__, parameters[name]) if name in parameters else ("", 0) for name in names]
 
 
 def _reach(values: Sequence[float], count: int) -> NDArray[np.float64]:
