@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ million."""
 class Analysis:
     """`estimates`, `convergences` by observable; `per_instance` the values the estimates average, [instances];
     `teacher_squared_norm` |v*|^2 / input_dim of the teachers' effective linear weights, by which overlaps are divided,
-    [instances], empty where there is no teacher."""
+    [instances], empty where there is no teacher; `norms` what each overlap is divided by, [instances]."""
 
     estimates: dict[str, Estimate]
     convergences: dict[str, Convergence]
@@ -49,6 +49,7 @@ class Analysis:
     checks: list[Check]
     behaviour: Behaviour
     verdict: Verdict
+    norms: dict[str, Values] = field(default_factory=dict)
 
 
 def analyse(
@@ -101,7 +102,7 @@ def _matched(
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
     if pairs:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(noise_variance)
-    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict)
+    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict, norms)
 
 
 def _norms(observer: Observer, observables: MatchedTeacherObservables) -> dict[str, Values]:
