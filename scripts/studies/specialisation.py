@@ -31,7 +31,7 @@ from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_
 
 OBSERVABLES = ("gibbs_error", "weight_overlap_1")
 BRANCH_OF = {"teacher": "informed", "prior": "uninformed"}
-LEVEL = 0.001
+LEVEL = 0.01
 PATH_LENGTH = 0.8
 
 
