@@ -7,7 +7,7 @@ from processes import ROOT, python
 
 STUDIES = sorted((ROOT / "scripts" / "studies").glob("*.py"))
 SPECIALISATION = str(ROOT / "scripts" / "studies" / "specialisation.py")
-SMALL = ("--dim", "4", "--instances", "2", "--warmup", "5", "--draws", "8", "--wide")
+SMALL = ("--dim", "4", "--instances", "2", "--warmup", "5", "--draws", "8")
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
