@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nishimori.description import ACTIVATIONS, Activation
+from nishimori.description import ACTIVATIONS, Activation, GaussianChannel, Network, ProbitChannel
 from nishimori.theory.nngp import kernel
 from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_part
 
@@ -100,3 +100,42 @@ def test_an_activation_with_low_components_or_another_variance_is_refused(activa
 def test_impossible_networks_are_refused(depth, noise):
     with pytest.raises(ValueError, match="give at least one hidden layer and a finite variance"):
         QuadraticSamples.of(PHI, depth, noise)
+
+
+def network(**changes):
+    return Network(**({"input_dim": 5, "widths": (5,), "activation": PHI, "readout": "fixed"} | changes))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_information_grows_as_the_error_says(depth):
+    """dI/dn = log(1 + mmse / Delta) / 2, on each branch."""
+    model = QuadraticSamples.of_network(network(widths=(5,) * depth), GaussianChannel(0.1))
+    ratio = 1.4 * model.equilibrium_threshold().sample_ratio
+    for branch in (model.informed, model.uninformed):
+        found = [solution for step in (-1e-3, 0.0, 1e-3) if (solution := branch(ratio + step))]
+        low, here, high = (solution.observables for solution in found)
+        name = "mutual_information_per_squared_dim"
+        assert (high[name] - low[name]) / 2e-3 == pytest.approx(math.log1p(here["bayes_error"] / 0.1) / 2, rel=1e-5)
+        assert here["mutual_information"] == pytest.approx(here[name] / ratio, rel=1e-14)
+        assert here["generalization_error"] == here["bayes_error"] + 0.1
+        assert here["gibbs_error"] == 2 * here["bayes_error"]
+    assert model.uninformed(ratio).observables["mutual_information"] == pytest.approx(math.log(11) / 2, rel=1e-12)
+
+
+def test_branches_have_the_same_information_at_equilibrium():
+    model = QuadraticSamples.of(PHI, 1, 0.1)
+    informed = model.equilibrium_threshold()
+    uninformed = model.uninformed(informed.sample_ratio)
+    name = "mutual_information"
+    assert informed.observables[name] == pytest.approx(uninformed.observables[name], rel=1e-8)
+
+
+@pytest.mark.parametrize("changes", [{"widths": (4,)}, {"readout": "gaussian"}, {"widths": (), "readout": "gaussian"}])
+def test_other_networks_are_refused(changes):
+    with pytest.raises(ValueError, match='as wide as input_dim = 5 and readout="fixed"; make them so'):
+        QuadraticSamples.of_network(network(**changes), GaussianChannel(0.1))
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match="no theory of n ~ d\\^2 samples.*: use GaussianChannel"):
+        QuadraticSamples.of_network(network(), ProbitChannel(0.1))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ million."""
 class Analysis:
     """`estimates`, `convergences` by observable; `per_instance` the values the estimates average, [instances];
     `teacher_squared_norm` |v*|^2 / input_dim of the teachers' effective linear weights, by which overlaps are divided,
-    [instances], empty where there is no teacher."""
+    [instances], empty where there is no teacher; `norms` what each overlap is divided by, [instances]."""
 
     estimates: dict[str, Estimate]
     convergences: dict[str, Convergence]
@@ -58,6 +58,7 @@ class Analysis:
     checks: list[Check]
     behaviour: Behaviour
     verdict: Verdict
+    norms: dict[str, Values] = field(default_factory=dict)
 
 
 def analyse(
@@ -113,7 +114,7 @@ def _matched(
     verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
     if pairs and evidence.noise_variance is not None:
         estimates["generalization_error"] = estimates["bayes_error"].shifted(evidence.noise_variance)
-    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict)
+    return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict, norms)
 
 
 def _norms(observer: Observer, observables: MatchedTeacherObservables) -> dict[str, Values]:

@@ -11,6 +11,7 @@ from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan
 from nishimori.measurement.analysis import Analysis
+from nishimori.measurement.branches import estimates_of_start
 from nishimori.measurement.convergence import autocorrelation_time
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
@@ -64,6 +65,15 @@ class Run:
     @property
     def estimates(self) -> dict[str, Estimate]:
         return self.analysis.estimates
+
+    def estimates_of(self, start: str) -> dict[str, Estimate]:
+        """As `estimates`, of the chains that started at "teacher" or "prior" alone: the two branches, where the starts
+        disagree (check starts_gibbs_error). Of observables of one chain; half the Gibbs error is the Bayes error of a
+        branch in which the Nishimori identities hold.
+
+        Raises ValueError where no chain has this start, or the target has no teacher.
+        """
+        return estimates_of_start(self.record.draws, self.plan, self.analysis, start)
 
     @property
     def checks(self) -> list[Check]:

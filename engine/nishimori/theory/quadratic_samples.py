@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from nishimori.description import Activation
+from nishimori.description import Activation, Channel, GaussianChannel, Network
 from nishimori.description.quadrature import hermite_products, normal_rule
 from nishimori.theory.roots import root
 
@@ -49,6 +49,25 @@ class Branch:
     overlaps: tuple[float, ...]
     mmse: float
     potential: float
+    noise_variance: float
+
+    @property
+    def observables(self) -> dict[str, float]:
+        """What `nishimori.sample` measures, by its names, on chains that stay in this branch.
+
+        bayes_error, generalization_error and gibbs_error are mmse, mmse + Delta and 2 mmse; weight_overlap_l is q_l;
+        mutual_information is I(theta*; D) / n and mutual_information_per_squared_dim is I / d^2 = alpha I / n, in nats,
+        -(potential + alpha log Delta) / 2. The branch in equilibrium is the one with the smaller information.
+        """
+        information = -(self.potential + self.sample_ratio * math.log(self.noise_variance)) / 2
+        return {
+            "bayes_error": self.mmse,
+            "generalization_error": self.mmse + self.noise_variance,
+            "gibbs_error": 2 * self.mmse,
+            **{f"weight_overlap_{layer}": overlap for layer, overlap in enumerate(self.overlaps, start=1)},
+            "mutual_information": information / self.sample_ratio,
+            "mutual_information_per_squared_dim": information,
+        }
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,21 @@ class QuadraticSamples:
             )
         squares[:3] = 0.0
         return cls(tuple(squares / squares.sum()), depth, noise_variance)
+
+    @classmethod
+    def of_network(cls, network: Network, channel: Channel) -> "QuadraticSamples":
+        """Raises ValueError, besides what `of` refuses, for a sampled readout, widths other than input_dim, or a
+        channel other than Gaussian noise."""
+        if network.readout != "fixed" or set(network.widths) != {network.input_dim}:
+            raise ValueError(
+                f"widths {network.widths} with readout {network.readout!r}: the theory of n ~ d^2 samples is that of "
+                f'layers as wide as input_dim = {network.input_dim} and readout="fixed"; make them so'
+            )
+        if not isinstance(channel, GaussianChannel):
+            raise ValueError(
+                f"no theory of n ~ d^2 samples for the channel {channel!r}: use GaussianChannel(noise_variance)"
+            )
+        return cls.of(network.activation, network.depth, channel.noise_variance)
 
     def kernel(self, overlaps: Array) -> tuple[float, Array]:
         """K at overlaps [L], and its gradient [L]."""
@@ -147,7 +181,9 @@ class QuadraticSamples:
         mmse = 1 - self.kernel(overlaps)[0]
         weights = float((overlaps + np.log1p(-overlaps)).sum())
         potential = weights - sample_ratio * math.log(self.noise_variance + mmse)
-        return Branch(float(sample_ratio), tuple(float(overlap) for overlap in overlaps), mmse, potential)
+        return Branch(
+            float(sample_ratio), tuple(float(overlap) for overlap in overlaps), mmse, potential, self.noise_variance
+        )
 
     def _spinodal(self) -> float:
         """The strength at which alpha is smallest along the informed branch."""
@@ -166,15 +202,20 @@ class QuadraticSamples:
 
 
 def without_linear_part(activation: Activation) -> Activation:
-    """(phi(x) - rho x) / sqrt(eps), rho = E phi'(Z), eps = E phi(Z)^2 - rho^2, of an odd activation phi."""
+    """(phi(x) - rho x) / sqrt(eps), rho = E phi'(Z), eps = E phi(Z)^2 - rho^2, of an odd activation phi.
+
+    Sampled through torch where phi has its torch functions."""
     gain = activation.mean_derivative(1.0)
     deviation = math.sqrt(activation.second_moment(1.0) - gain**2)
+    own, slope = activation.torch_function, activation.torch_derivative
     return Activation(
         lambda x: (activation.function(x) - gain * x) / deviation,
         lambda x: (activation.derivative(x) - gain) / deviation,
         f"{activation.name} without its linear part",
         odd=activation.odd,
         smooth=activation.smooth,
+        torch_function=(lambda x: (own(x) - gain * x) / deviation) if own else None,
+        torch_derivative=(lambda x: (slope(x) - gain) / deviation) if slope else None,
     )
 
 
