@@ -16,7 +16,8 @@ from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_r
 
 Values = NDArray[np.float64]
 
-MEANS = ("training_energy", "train_mmse", "gibbs_error", "function_overlap")
+MEANS = ("training_energy", "training_log_likelihood", "train_mmse", "gibbs_error", "function_overlap")
+"""As far as the channel has them."""
 
 
 def estimates_of_start(
@@ -32,7 +33,7 @@ def estimates_of_start(
     own = ChainPlan(tuple(plan.chains[place] for place in places), tuple(plan.starts[place] for place in places))
     norms = {name: values for name, values in analysis.norms.items() if not name.startswith("replica_")}
     found = {}
-    for name in (*MEANS, *norms):
+    for name in (*(name for name in MEANS if name in draws), *norms):
         chosen = draws[name][:, places]
         values, variance = chosen.mean(axis=(1, 2)), measured(chosen, own).monte_carlo_variance
         ratio = name in norms
