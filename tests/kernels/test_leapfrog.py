@@ -8,6 +8,7 @@ from buffers import BLOCKS, FORMATS, LONG, buffer, by_threads, copy, first_row
 
 from nishimori_kernels.blocks import Blocks, Buffer
 from nishimori_kernels.leapfrog import add_scaled_, kick_drift_, kick_rotate_, reference, rotate_
+from nishimori_kernels.leapfrog.advance import advance_, coefficients_of
 
 CASES = [*BLOCKS, LONG]
 
@@ -81,6 +82,24 @@ def test_a_kick_with_its_drift_is_what_it_says(implementation):
         torch.testing.assert_close(straight[0].parts[block], old_q + way * kicked)
         torch.testing.assert_close(turned[0].parts[block], way.cos() * old_q + way.sin() * likelihood)
         torch.testing.assert_close(turned[1].parts[block], way.cos() * likelihood - way.sin() * old_q)
+
+
+@pytest.mark.parametrize("blocks", CASES, ids=str)
+def test_an_advance_by_the_likelihood_is_a_move_by_the_whole_gradient(blocks):
+    """A kick by U and a drift, and a kick by the likelihood and a rotation; U has the prior's |position|^2 / 2."""
+    for kick, way in zip(factors(blocks), reversed(factors(blocks)), strict=True):
+        kick, way = kick.double(), way.double()
+        one, zero = torch.ones_like(kick), torch.zeros_like(kick)
+        straight = coefficients_of(blocks, kick, kick, one, way, zero)
+        turned = coefficients_of(blocks, kick, zero, way.cos(), way.sin(), way.sin())
+        for move, coefficients in ((kick_drift_, straight), (kick_rotate_, turned)):
+            (q, p), slope = (buffer(blocks, torch.float64, seed) for seed in (0, 1)), buffer(blocks, torch.float64, 2)
+            other_q, other_p, rounded = copy(q), copy(p), torch.zeros_like(q.flat, dtype=torch.float32)
+            advance_(q, p, 4 * slope.flat, coefficients, 0.25, rounded)
+            move(other_q, other_p, Buffer(slope.flat + other_q.flat, blocks), kick, way)
+            for found, expected in ((q, other_q), (p, other_p)):
+                torch.testing.assert_close(found.flat, expected.flat, rtol=1e-13, atol=1e-13)
+            assert torch.equal(rounded, q.flat.float())
 
 
 def test_a_rotation_there_and_back_is_none():

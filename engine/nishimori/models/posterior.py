@@ -224,5 +224,6 @@ class Mover:
         self.force.load(position.flat)
 
     def advance_(self, position: Position, momentum: Position, coefficients: Tensor) -> None:
-        """Position and momentum after `nishimori_kernels.leapfrog.advance` with the force at the position."""
+        """Position and momentum, in place, after the map of `nishimori_kernels.leapfrog.advance` with the force at the
+        position; `coefficients` [5, blocks, instances, chains], float64, as its `coefficients_of` has them."""
         self.force.advance(position.flat, momentum.flat, self.labels, self.noise_variance, coefficients)

@@ -7,8 +7,9 @@ start, F* and F are two draws given the data, and
     mmse = E |F - F*|^2 / 2,      E |<F> - m|^2 = E (F - m).(F* - m)
 
 for any predictor m that is a function of the data. With m the mean of the infinitely wide network at that noise, half
-the integral of the second is the KL between the two laws of the labels (Verdu 2010, arXiv 0911.4288, eq. 17): the
-divergence of `measurement.information`, for which this is an estimate with little noise.
+the integral of the second is the KL between the two laws of the labels (Verdu 2010, Mismatched estimation and relative
+entropy, IEEE Trans. Inf. Theory 56): the divergence of `measurement.information`, for which this is an estimate with
+little noise.
 """
 
 from dataclasses import dataclass
