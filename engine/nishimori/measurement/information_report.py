@@ -34,7 +34,7 @@ def information_document(measured: Information, settings: Mapping[str, Any]) -> 
         "reference": None if measured.reference is None else _estimate(measured.reference),
         "integrand": None
         if integrand is None
-        else {name: list(map(float, v)) for name, v in asdict(integrand).items()},
+        else {name: getattr(integrand, name).tolist() for name in ("nodes", "values", "standard_errors")},
         "evidence": None if measured.evidence is None else _instances(asdict(measured.evidence)),
         "acceptance": measured.acceptance,
         "alarms": list(measured.alarms),
