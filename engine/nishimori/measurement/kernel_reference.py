@@ -12,11 +12,14 @@ last hidden layer h), and over hidden layers drawn from the prior.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from nishimori.description import Channel, Network
 from nishimori.measurement.information import GaussianReference
 from nishimori.measurement.overlaps import effective_matrix, effective_weights
 from nishimori.models.activation_kernel import activation_kernel
@@ -25,6 +28,8 @@ from nishimori.models.randomness import Randomness
 from nishimori.models.wide_network import WideNetwork
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
+
+Values = NDArray[np.float64]
 
 DRAWS = 64
 """Hidden layers an instance is averaged over where second moments are not the wide network's."""
@@ -115,13 +120,30 @@ class KernelReference:
                 yield hidden / math.sqrt(network.widths[-1]), effective_matrix(weights).squeeze(1)
 
 
-def further_references(
-    problem: Problem, data_sets: int, seed: int, point: str, test_samples: int = 1
-) -> Iterator[KernelReference]:
-    """Of `data_sets` more data sets of the law of `problem`, some at a time; they depend on (seed, point, number)."""
-    address = f"{point}/control"
+@dataclass(frozen=True, eq=False)
+class FurtherAverages:
+    """`information` in nats, `squared_error` and `overlap` of a KernelReference for data sets that no posterior is
+    sampled of, [data sets] each."""
+
+    information: Values
+    squared_error: Values
+    overlap: Values
+
+
+def further_averages(problem: Problem, data_sets: int, seed: int, point: str) -> FurtherAverages:
+    """Of `data_sets` more data sets of the law of `problem`; they depend on (seed, point, number)."""
+    sizes = problem.samples, max(1, problem.rows("test").shape[1])
+    return _further_averages(problem.network, problem.channel, *sizes, data_sets, seed, f"{point}/control")
+
+
+@lru_cache(maxsize=1)
+def _further_averages(
+    network: Network, channel: Channel, samples: int, test_samples: int, data_sets: int, seed: int, point: str
+) -> FurtherAverages:
+    rows = [np.zeros((3, 0))]
     for first in range(0, data_sets, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, data_sets))
-        law, sizes = (problem.network, problem.channel), (problem.samples, numbers)
-        drawn = matched_teacher(*law, *sizes, seed=seed, test_samples=test_samples, point=address)
-        yield KernelReference(drawn, seed, address, FURTHER_DRAWS)
+        drawn = matched_teacher(network, channel, samples, numbers, seed=seed, test_samples=test_samples, point=point)
+        own = KernelReference(drawn, seed, point, FURTHER_DRAWS)
+        rows.append(np.stack([own.information.information, own.squared_error.numpy(), own.overlap.numpy()]))
+    return FurtherAverages(*np.concatenate(rows, axis=1))

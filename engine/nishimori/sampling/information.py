@@ -3,15 +3,13 @@
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
 from nishimori.chains.progress import Progress, reporter
 from nishimori.description import GaussianChannel
 from nishimori.description.information import INFORMATION_METHODS, information_defaults
 from nishimori.measurement.evidence import EvidenceBounds
 from nishimori.measurement.information import GaussianReference, Information, Measured, Summed
-from nishimori.measurement.kernel_reference import KernelReference, further_references
+from nishimori.measurement.kernel_reference import KernelReference, further_averages
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.label_laws import label_law
 from nishimori.models.posterior import Posterior
@@ -90,9 +88,8 @@ def information(
 
 def _reference(kernel: KernelReference, data_sets: int) -> GaussianReference:
     """Of the instances, and the average over `data_sets` more."""
-    others = further_references(kernel.problem, data_sets, kernel.seed, kernel.point)
-    further = np.concatenate([np.zeros(0), *(other.information.information for other in others)])
-    return replace(kernel.information, further=further)
+    further = further_averages(kernel.problem, data_sets, kernel.seed, kernel.point)
+    return replace(kernel.information, further=further.information)
 
 
 def _summed(
