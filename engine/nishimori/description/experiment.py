@@ -160,7 +160,7 @@ def _validate(document: Mapping[str, Any]) -> Config:
 
 def _sentence(message: str) -> str:
     """msgspec's message with the key first and a remedy last."""
-    what, _, where = message.partition(" - at `$")
+    what, _, where = message.replace("`key` in ", "").partition(" - at `$")
     section = where.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `([^`]*)`", what)
     if unknown:
