@@ -47,7 +47,8 @@ def test_a_matched_student_is_not_renormalised_and_has_the_bayes_error(
 def test_the_wide_student_solves_the_published_fixed_point(believed: float, sample_ratio: float) -> None:
     """arXiv 2302.00375, eq. 24, iterated from no data."""
     student, teacher = nm.Network(10, (10,), "tanh"), nm.Network(10, (10, 10), "tanh2")
-    found = nm.theory.predict_mismatched(student, nm.GaussianChannel(believed), sample_ratio, teacher, NOISE, wide=True)
+    channel = nm.GaussianChannel(believed)
+    found = nm.theory.predict_mismatched(student, channel, sample_ratio, teacher, NOISE, width_ratios=())
     ks1, residual = found.eta**2, found.gamma
     kt1, noise = found.teacher_eta**2, found.teacher_gamma + NOISE.noise_variance
     v = q = m = 0.0
@@ -76,7 +77,7 @@ def test_gaussian_process_regression_on_a_network_of_another_kind(instances: int
     samples, believed = 2 * d, 0.4
     teacher, student = nm.Network(d, (d,), "tanh2"), nm.Network(d, (d,), "erf")
     channel = nm.GaussianChannel(believed)
-    theory = nm.theory.predict_mismatched(student, channel, samples / d, teacher, NOISE, wide=True)
+    theory = nm.theory.predict_mismatched(student, channel, samples / d, teacher, NOISE, width_ratios=())
     generator, rows = np.random.default_rng(5), []
     for _ in range(instances):
         hidden, readout = generator.standard_normal((d, d)), generator.standard_normal(d)

@@ -125,6 +125,8 @@ class Config(_Section, frozen=True, kw_only=True):
     run: RunSection = RunSection()
     information: InformationSection = InformationSection()
     observables: ObservablesSection = ObservablesSection()
+    teacher: dict[str, Any] = {}
+    """What the data have otherwise than the student: keys of [network] and [channel], see `description.teacher`."""
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -20,7 +20,8 @@ Values = NDArray[np.float64]
 def add_posterior_mean(
     estimates: MutableMapping[str, Estimate], per_instance: MutableMapping[str, Values], mean_error: str
 ) -> None:
-    """`posterior_mean_error`, the estimate called `mean_error`, and `posterior_variance`, which is gibbs_error less it.
+    """`posterior_mean_error`, the estimate called `mean_error`, and `posterior_variance`, which is gibbs_error less it;
+    `train_gibbs_error` where it goes by the name of half of it, train_mmse.
 
     The Monte Carlo variance of the second is that of two independent terms, an upper bound: both rise together.
     """
@@ -30,6 +31,8 @@ def add_posterior_mean(
     per_instance["posterior_mean_error"] = per_instance[mean_error]
     per_instance["posterior_variance"] = per_instance["gibbs_error"] - per_instance[mean_error]
     estimates["posterior_mean_error"] = error
+    if "train_mmse" in estimates:
+        estimates["train_gibbs_error"] = estimates["train_mmse"].scaled(2)
     estimates["posterior_variance"] = disorder_mean(per_instance["posterior_variance"], noise)
 
 

@@ -8,6 +8,7 @@ that the data choose (see `renormalisation`). Neither limit is proved for sample
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nishimori.description import Channel, GaussianChannel, Network
@@ -64,12 +65,13 @@ def predict_mismatched(
     sample_ratio: float,
     teacher_network: Network | None = None,
     teacher_channel: Channel | None = None,
-    wide: bool = False,
+    width_ratios: Sequence[float] | None = None,
 ) -> MismatchedPrediction:
     """Limits for the student `network`, `channel` on data of a teacher that is another where it is named.
 
-    sample_ratio = n/d. The student's widths enter, as ratios to the input dimension, through Q alone; with `wide` it is
-    infinitely wide, Q = 1. A matched student has Q = 1 at any width, and the errors of `nishimori.theory.predict`.
+    sample_ratio = n/d. `width_ratios` are the student's d_l/d, by default those of `network`, () for an infinitely wide
+    one; they enter through Q alone, which is 1 then. A matched student has Q = 1 at any width, and the errors of
+    `nishimori.theory.predict`.
 
     Raises OutsideTheTheorem when an activation is not odd or a readout is fixed, and ValueError for another channel
     than the Gaussian one and a sample ratio that is not finite and positive.
@@ -80,8 +82,8 @@ def predict_mismatched(
     teacher = student if teacher_network is None else equivalent_linear_model(teacher_network)
     teacher_noise = noise if teacher_channel is None else _noise_variance(teacher_channel)
     ridge = MismatchedRidge.of(student, noise, teacher, teacher_noise, float(sample_ratio))
-    ratios = () if wide else tuple(width / network.input_dim for width in network.widths)
-    factor = renormalisation(ridge, ratios)
+    own = [width / network.input_dim for width in network.widths]
+    factor = renormalisation(ridge, own if width_ratios is None else width_ratios)
     return _prediction(ridge.renormalised(factor), factor, student, teacher)
 
 

@@ -43,7 +43,7 @@ def renormalisation(ridge: MismatchedRidge, width_ratios: Sequence[float]) -> fl
     if not found:
         raise ValueError(
             "the kernel of this student is renormalised by a factor beyond e^12: bring its noise variance nearer "
-            "that of the teacher, or predict with wide=True"
+            "that of the teacher, or predict with width_ratios=()"
         )
     return math.exp(min(found, key=lambda logarithm: action(ridge, ratios, math.exp(logarithm))))
 
