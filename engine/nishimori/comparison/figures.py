@@ -56,6 +56,8 @@ def label_text(label: dict[str, Any]) -> str:
 def _said(name: str, value: Any) -> str:
     if name.startswith(OF_TEACHER):
         return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
+    if name in SHORT and isinstance(value, list):
+        return f"${SHORT[name]}$ = {', '.join(f'{one:g}' for one in value)}"
     return f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
 
 
@@ -67,10 +69,12 @@ def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[s
         if name not in shown and name != axis:
             parts.append(f"${SHORT[name]} = {parameters[name]:g}$")
     of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
-    parts += [_said(name, parameters[name]) for name in of_teacher if name not in shown and name != axis]
+    apart = [_said(name, parameters[name]) for name in of_teacher if name not in shown and name != axis]
+    student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])
+    ending = f"{teachers} teachers a point, bars: one standard error"
+    return student + ending if student else ", ".join([*parts, ending])
 
 
 def overlay_figure(

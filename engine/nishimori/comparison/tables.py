@@ -40,11 +40,13 @@ SHORT = {"depth": "L", "noise_variance": "Delta", "width_ratios": "ratios"}
 def of_teacher(parameters: Mapping[str, Any]) -> str:
     """What the teacher has on its own; empty where it is matched."""
     apart = {name.removeprefix(OF_TEACHER): value for name, value in parameters.items() if name.startswith(OF_TEACHER)}
-    said = [
-        f"{SHORT.get(name, name)}={value:g}" if isinstance(value, int | float) else f"{SHORT.get(name, name)}={value}"
-        for name, value in apart.items()
-    ]
-    return " ".join(said)
+    return " ".join(f"{SHORT.get(name, name)}={_compact(value)}" for name, value in apart.items())
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_compact(one) for one in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
