@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
 import nishimori as nm
 from nishimori.theory.mismatched_ridge import MismatchedRidge
@@ -147,18 +147,21 @@ def test_widths_beyond_bounds_leave_the_kernel_alone() -> None:
     assert renormalisation(ODD, ()) == 1.0
 
 
+@pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize(("noise", "believed"), [(1.0, 0.1), (0.1, 1.5)])
 def test_linear_networks_have_the_renormalised_scale(
-    noise: float, believed: float, instances: int = 12, d: int = 160
+    noise: float, believed: float, depth: int, instances: int = 12, d: int = 160
 ) -> None:
-    """Given |a|^2 = N s the weights of a linear network are N(0, s): the posterior of s is one integral.
+    """The weights of a linear network are N(0, s), s a product of chi^2_N / N: the posterior of s is one integral.
 
     No renormalisation, Q = 1, would miss it.
     """
     width, samples = d // 2, 2 * d
     generator, found = np.random.default_rng(7), []
     places = np.linspace(-3.0, 3.0, 1201)
-    prior = width / 2 * (places - np.exp(places))
+    prior = one = np.exp(width / 2 * (places - np.exp(places) + 1))
+    for _ in range(depth - 1):
+        prior = np.convolve(prior, one, mode="same")
     for _ in range(instances):
         x = generator.standard_normal((samples, d)) / math.sqrt(d)
         weights = generator.standard_normal(d)
@@ -168,8 +171,9 @@ def test_linear_networks_have_the_renormalised_scale(
         spectrum = np.concatenate([values**2, np.zeros(samples - d)])
         variance = np.exp(places)[:, None] * spectrum + believed
         evidence = -0.5 * ((vectors.T @ labels) ** 2 / variance + np.log(variance)).sum(1)
-        found.append(special.softmax(prior + evidence) @ np.exp(places))
-    linear = nm.Network(d, (width,), "identity")
+        law = prior * np.exp(evidence - evidence.max())
+        found.append(law @ np.exp(places) / law.sum())
+    linear = nm.Network(d, (width,) * depth, "identity")
     channels = nm.GaussianChannel(believed), nm.GaussianChannel(noise)
     theory = nm.theory.predict_mismatched(linear, channels[0], 2.0, teacher_channel=channels[1])
     error = np.std(found, ddof=1) / math.sqrt(instances)
