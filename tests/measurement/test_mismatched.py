@@ -10,7 +10,9 @@ from scipy import special
 
 import nishimori as nm
 from nishimori.chains.progress import silent
+from nishimori.chains.start import ChainPlan
 from nishimori.measurement.observables import MatchedTeacherObservables
+from nishimori.measurement.observers import is_led
 from nishimori.models.problem import Problem
 
 BELIEVED, TRUE = 0.6, 0.15
@@ -134,7 +136,7 @@ REFUSED: dict[str, tuple[Callable[[nm.Run], Any], str]] = {
     "layers": (lambda run: nm.sample(run.target, nm.HMC(), layer_overlaps=["weights"]), "differs from its student"),
     "controlled": (nm.controlled_bayes_error, "no posterior of a matched teacher"),
     **{
-        method: (lambda run, method=method: nm.information(run.target, method), "matched_teacher")
+        method: (lambda run, method=method: nm.information(linear_problem(), method), "matched_teacher")
         for method in ("ais", "immse", "chain_rule")
     },
 }
@@ -171,3 +173,18 @@ def test_a_collapsed_student_has_the_same_names() -> None:
     run = nm.sample(target, nm.HMC("rotation", 0.3, 4), chains=2, warmup=20, draws=30, progress=silent)
     assert {"posterior_mean_error", "posterior_variance", "rao_blackwell_gibbs_error"} <= run.estimates.keys()
     assert [check.name for check in run.checks] == ["virial"]
+
+
+def test_chains_are_led_where_none_starts_at_a_sample_of_the_posterior() -> None:
+    network, channel = nm.Network(6, (4,), "erf"), nm.GaussianChannel(0.3)
+    sizes: dict[str, Any] = {"samples": 8, "instances": 2}
+    plans = [ChainPlan.of(2, start) for start in ("prior", "both")]
+    led = {
+        "mismatched": nm.mismatched_teacher(network, channel, **sizes, teacher_channel=nm.GaussianChannel(0.1)),
+        "named": nm.mismatched_teacher(network, channel, **sizes),
+        "matched": nm.matched_teacher(network, channel, **sizes),
+    }
+    found = {
+        name: [is_led(nm.Posterior(problem, device="cpu"), plan) for plan in plans] for name, problem in led.items()
+    }
+    assert found == {"mismatched": [True, True], "named": [True, False], "matched": [False, False]}

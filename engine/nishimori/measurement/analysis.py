@@ -21,9 +21,9 @@ from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_r
 from nishimori.measurement.identities import Check, Evidence, exact_checks, mismatched_checks, virial_check
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.labels import label_errors
-from nishimori.measurement.mismatched import add_posterior_mean
+from nishimori.measurement.mismatched import add_posterior_mean, spread_by_disorder
 from nishimori.measurement.observables import MatchedTeacherObservables
-from nishimori.measurement.observers import Observer
+from nishimori.measurement.observers import Observer, is_led
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Behaviour, Verdict, judge
 from nishimori.models.collapsed import CollapsedPosterior
@@ -113,10 +113,16 @@ def _matched(
         checks = exact_checks(evidence_of(record, plan, observer, observables, intervals))
     else:
         checks = mismatched_checks(record.draws)
-    # Chains of a mismatched student were led to the posterior by an annealed likelihood, at no rate of their own.
-    behaviour = _behaviour(record, _decay_time(record, plan) if observables.matched else 0.0, alarms)
+    # Chains that were led by an annealed likelihood did not get there at a rate of their own.
+    behaviour = _behaviour(record, 0.0 if is_led(observer.target, plan) else _decay_time(record, plan), alarms)
     exact = max(1, sum(check.exact for check in checks))
-    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
+    verdict = judge(
+        spread_by_disorder(estimates, observables.matched),
+        convergences,
+        checks,
+        behaviour,
+        checks_in_experiment or exact,
+    )
     if pairs and observables.gaussian:
         noise = observables.teacher_channel.noise_variance
         estimates["generalization_error"] = estimates[observables.mean_error].shifted(noise)

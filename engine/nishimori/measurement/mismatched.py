@@ -5,12 +5,13 @@ and the posterior_variance E <(F - <F>)^2> that the student believes it to be is
 gibbs_error; in a matched student they are equal.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nishimori.measurement.error_bars import Estimate, disorder_mean
+from nishimori.measurement.identities import FITS
 from nishimori.measurement.observers import is_compared
 from nishimori.models.target import Target
 
@@ -34,6 +35,15 @@ def add_posterior_mean(
     if "train_mmse" in estimates:
         estimates["train_gibbs_error"] = estimates["train_mmse"].scaled(2)
     estimates["posterior_variance"] = disorder_mean(per_instance["posterior_variance"], noise)
+
+
+def spread_by_disorder(estimates: Mapping[str, Estimate], matched: bool) -> dict[str, Estimate]:
+    """Those whose Monte Carlo error is judged by the spread over instances.
+
+    How a mismatched student fits its labels is not: believing in little noise, it fits all data sets alike, and there
+    is no spread to be small against. Its R-hat and sample size are judged all the same.
+    """
+    return {name: estimate for name, estimate in estimates.items() if matched or name not in FITS}
 
 
 def unchecked(target: Target) -> str:

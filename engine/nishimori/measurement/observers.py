@@ -7,6 +7,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
+from nishimori.chains.start import ChainPlan
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.layer_overlaps import KINDS, LayerOverlaps
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
@@ -48,6 +49,15 @@ def has_teacher(target: Target) -> bool:
 def is_compared(target: Target) -> TypeGuard[Posterior | CollapsedPosterior]:
     """Whether labels came from a teacher, of the student's kind or not, with which draws are compared."""
     return isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None
+
+
+def is_led(target: Target, plan: ChainPlan) -> bool:
+    """Whether chains with a Gaussian prior are led to the posterior by an annealed likelihood: there is no exact sample
+    to start at, or the student might differ from its teacher and no chain starts there."""
+    if not has_teacher(target):
+        return True
+    assert is_compared(target) and target.problem.teacher is not None
+    return target.problem.teacher.network is not None and not plan.where("teacher")
 
 
 def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
