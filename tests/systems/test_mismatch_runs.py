@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from experiments import changed, write
+from processes import ROOT
 
 import nishimori as nm
 from nishimori.cli import main
 from nishimori.comparison.figures import label_text, shared_title
 from nishimori.comparison.series import build_series, choose_axis
-from nishimori.description.experiment import expand
+from nishimori.description.experiment import expand, load_experiment
+from nishimori.description.teacher import mismatch_of
 from nishimori.systems import SYSTEMS
 
 SYSTEM = SYSTEMS["matched_teacher"]
@@ -51,6 +53,17 @@ def test_a_matched_point_of_a_sweep_has_both_names() -> None:
     assert point["posterior_mean_error"] == point["posterior_variance"] == bayes["bayes_error"]
     assert point["train_gibbs_error"] == 2 * bayes["train_mmse"]
     assert point["training_energy"] == 0.1
+
+
+def test_the_experiment_of_mismatched_students_is_valid_at_any_size() -> None:
+    path = ROOT / "scripts" / "experiments" / "mismatch.toml"
+    for overrides in ([], ["network.input_dim=400"]):
+        points = load_experiment(path, overrides).points
+        assert len({point.identity for point in points}) == 10
+        assert sum(not mismatch_of(point.config) for point in points) == 1
+        for point in points:
+            theory = SYSTEM.predict(point.config)
+            assert theory["posterior_mean_error"] > 0
 
 
 def test_what_has_no_theory_is_said_to_have_none() -> None:
