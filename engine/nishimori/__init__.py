@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nishimori.samplers.mclmc import MCLMC
     from nishimori.samplers.pcn import PCN
     from nishimori.samplers.replica_exchange import ReplicaExchange
-    from nishimori.sampling import Run, controlled_bayes_error, information, load, sample
+    from nishimori.sampling import Run, controlled_errors, information, load, sample
 
 __version__ = "0.1.0"
 
@@ -65,7 +65,7 @@ _HOMES = {
     "PCN": "nishimori.samplers.pcn",
     "ReplicaExchange": "nishimori.samplers.replica_exchange",
     "Run": "nishimori.sampling",
-    "controlled_bayes_error": "nishimori.sampling",
+    "controlled_errors": "nishimori.sampling",
     "information": "nishimori.sampling",
     "load": "nishimori.sampling",
     "sample": "nishimori.sampling",
@@ -96,7 +96,7 @@ __all__ = [
     "Run",
     "UnderdampedLangevin",
     "WideNetwork",
-    "controlled_bayes_error",
+    "controlled_errors",
     "information",
     "load",
     "matched_teacher",

@@ -98,6 +98,14 @@ def test_keys_of_the_teacher_can_be_swept() -> None:
             ("information.method", "differs in noise_variance", "remove it"),
         ),
         (
+            {"teacher": {"noise_variance": 0.3}, "control__data_sets": 9, "sampler__chains": 2},
+            ("control.data_sets", "differs in noise_variance", "remove it"),
+        ),
+        (
+            {"teacher": {"depth": 2}, "run__error_target": {"bayes_error": 0.1}},
+            ("run.error_target.bayes_error", "differs in widths", "name another"),
+        ),
+        (
             {"teacher": {"widths": [3]}, "observables__layer_overlaps": ["weights"]},
             ("observables.layer_overlaps", "differs in widths", "remove"),
         ),

@@ -134,7 +134,7 @@ def test_a_matched_teacher_that_was_named_has_all_checks_and_both_names() -> Non
 REFUSED: dict[str, tuple[Callable[[nm.Run], Any], str]] = {
     "start": (lambda run: nm.sample(run.target, nm.HMC(), start="both", progress=silent), "start='prior'"),
     "layers": (lambda run: nm.sample(run.target, nm.HMC(), layer_overlaps=["weights"]), "differs from its student"),
-    "controlled": (nm.controlled_bayes_error, "no posterior of a matched teacher"),
+    "controlled": (nm.controlled_errors, "no posterior of a matched teacher"),
     **{
         method: (lambda run, method=method: nm.information(linear_problem(), method), "matched_teacher")
         for method in ("ais", "immse", "chain_rule")

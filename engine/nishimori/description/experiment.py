@@ -47,9 +47,10 @@ ADDED_SINCE = {
         "over_relaxed": (None, False),
         "inverse_temperatures": (None,),
     },
-    "run": {"keep": ("observables",)},
+    "run": {"keep": ("observables",), "error_target": (None,), "most_batches": (None,)},
     "observables": {"layer_overlaps": ([], ())},
     "teacher": {},
+    "control": {"data_sets": (None,)},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
 identity there, so that an old experiment keeps its identity, its random numbers and its results."""
@@ -137,9 +138,10 @@ def _grouped(points: Sequence[Point]) -> Iterator[tuple[str, int]]:
 def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """The document as validated, defaults written back; swept keys keep the value of the base, if it has one."""
     plain = to_plain(point.config)
-    for dotted in point.swept:
-        section, key = dotted.split(".")
-        plain[section][key] = base.get(section, {}).get(key)
+    for dotted, value in point.swept.items():
+        section, _, key = dotted.partition(".")
+        for name in [key] if key else value:
+            plain[section][name] = base.get(section, {}).get(name)
     return plain
 
 
@@ -147,7 +149,8 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = with_information_defaults(_with_sampler_defaults(with_teacher(_validate(document), _validate)))
+    sampled = _with_sampler_defaults(with_teacher(_validate(document), _validate))
+    config = _with_batches(with_information_defaults(sampled))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
@@ -222,6 +225,26 @@ def _with_sampler_defaults(config: Config) -> Config:
     return msgspec.structs.replace(config, sampler=msgspec.structs.replace(section, **unsaid))
 
 
+MOST_BATCHES = 64
+
+
+def _with_batches(config: Config) -> Config:
+    """With an error target, how many batches at most. Raises BadInput for that number alone, and an empty target."""
+    run = config.run
+    if run.error_target is None:
+        if run.most_batches is not None:
+            raise BadInput("run.most_batches goes with run.error_target; set that, or remove run.most_batches")
+        return config
+    if not run.error_target:
+        raise BadInput("run.error_target names no estimate; write { bayes_error = 0.01 } for one per cent")
+    if "mutual_information" in run.error_target and config.information.method is None:
+        raise BadInput("run.error_target names mutual_information, which is not measured; set information.method")
+    if config.data.instances < 2:
+        raise BadInput("run.error_target needs data.instances = 2 or more: error bars are those over instances")
+    most = MOST_BATCHES if run.most_batches is None else run.most_batches
+    return msgspec.structs.replace(config, run=msgspec.structs.replace(run, most_batches=most))
+
+
 def known_kinds() -> list[str]:
     """The kinds of sampler an experiment can name."""
     return _known_values("sampler.kind")
@@ -231,6 +254,7 @@ def _require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
     require_noise(config)
+    _require_controllable(config)
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
@@ -259,6 +283,21 @@ def _require_sense(config: Config) -> None:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 
 
+def _require_controllable(config: Config) -> None:
+    if config.control.data_sets is None:
+        return
+    if config.channel.kind != "gaussian":
+        raise BadInput(
+            f'control.data_sets does not go with channel.kind = "{config.channel.kind}": the infinitely wide network '
+            "is solved exactly for Gaussian noise alone; remove it"
+        )
+    if config.sampler.start == "teacher" or (config.sampler.start == "prior" and config.sampler.chains == 1):
+        raise BadInput(
+            'control.data_sets needs two independent chains; set sampler.start to "both", or to "prior" with two '
+            "chains or more"
+        )
+
+
 def _parse_override(text: str) -> tuple[str, Any]:
     dotted, equals, value = text.partition("=")
     if not equals or "." not in dotted:
@@ -270,13 +309,14 @@ def _parse_override(text: str) -> tuple[str, Any]:
 
 
 def _set(document: dict[str, Any], dotted: str, value: Any) -> None:
+    """A dotted key; or several keys of one section, from a table."""
     section, _, key = dotted.partition(".")
-    if not key:
-        raise BadInput(f"{dotted} is not a dotted key; write it as section.key")
+    if not key and not isinstance(value, dict):
+        raise BadInput(f"{dotted} is not a dotted key; write it as section.key, or give tables of its keys")
     table = document.setdefault(section, {})
     if not isinstance(table, dict):
         raise BadInput(f"[{section}] must be a table; write [{section}] on a line of its own")
-    table[key] = value
+    table.update({key: value} if key else value)
 
 
 Axis = list[dict[str, Any]]

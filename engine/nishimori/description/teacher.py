@@ -17,6 +17,9 @@ SHARED = ("input_dim", "kind")
 SIZES = ("widths", "depth", "width_ratios")
 SECTIONS = ("network", "channel")
 
+BAYES_OPTIMAL = ("bayes_error", "train_mmse", "mutual_information")
+"""Estimates that a mismatched student has not."""
+
 RESOLVED = (network_sizes, require_noise, require_weights)
 """What the schema does not see; each raises BadInput."""
 
@@ -114,5 +117,10 @@ def _require_matched(config: Config) -> None:
         raise BadInput(f'sampler.start = "{config.sampler.start}" needs a matched teacher, but {why}; use "prior"')
     if config.information.method is not None:
         raise BadInput(f"information.method needs a matched teacher, but {why}; remove it, or empty [teacher]")
+    if config.control.data_sets is not None:
+        raise BadInput(f"control.data_sets needs a matched teacher, but {why}; remove it")
+    targets = [name for name in config.run.error_target or {} if name in BAYES_OPTIMAL]
+    if targets:
+        raise BadInput(f"run.error_target.{targets[0]} needs a matched teacher, but {why}; name another estimate")
     if config.observables.layer_overlaps:
         raise BadInput(f"observables.layer_overlaps need a matched teacher, but {why}; remove them")

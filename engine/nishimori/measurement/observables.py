@@ -23,12 +23,14 @@ MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
     F on the test inputs, [instances, chains, test_samples], where there are some, or its mean given what is sampled,
-    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; all float64."""
+    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; `effective_weights` v,
+    [instances, chains, input_dim]; all float64."""
 
     values: dict[str, Tensor]
     test_predictions: Tensor | None = None
     test_variance: Tensor | None = None
     label_means: Tensor | None = None
+    effective_weights: Tensor | None = None
 
 
 class MatchedTeacherObservables:
@@ -104,7 +106,7 @@ class MatchedTeacherObservables:
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
             values[self.mean_error] = pair_mean_product(test_error, self.pairs)
-        return Observation(values, test, label_means=label_means)
+        return Observation(values, test, label_means=label_means, effective_weights=vectors)
 
     def _of_training(self, squared_error: Tensor) -> dict[str, Tensor]:
         return {"train_mmse": squared_error / 2} if self.matched else {"train_gibbs_error": squared_error}

@@ -101,7 +101,7 @@ class Observer:
         first = observations[0]
         values = {**_means([observation.values for observation in observations]), **layers}
         if is_draw and isinstance(self.target, CollapsedPosterior) and first.test_predictions is not None:
-            return _rao_blackwell(self.target, self.observe, state, values)
+            return _rao_blackwell(self.target, self.observe, state, replace(first, values=values))
         return replace(first, values=values)
 
     def _completions(self, position: Position, step: int) -> Iterable[Position]:
@@ -167,14 +167,15 @@ def _rao_blackwell(
     target: CollapsedPosterior,
     observe: Callable[[State, Position], Observation],
     state: State,
-    values: dict[str, Tensor],
+    drawn: Observation,
 ) -> Observation:
     """Predictions with the readout averaged out instead of drawn, and the Gibbs error they give."""
+    values = drawn.values
     mean, variance = target.predictions(state.position, "test")
     if isinstance(observe, MatchedTeacherObservables):
         error = (mean.double() - observe.test_latent).square() + variance.double()
         values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
-    return Observation(values, mean.double(), variance.double())
+    return replace(drawn, values=values, test_predictions=mean.double(), test_variance=variance.double())
 
 
 def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False) -> Callable[[State], Tensor] | None:

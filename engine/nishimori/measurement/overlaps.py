@@ -23,6 +23,15 @@ def effective_weights(weights: Position) -> Tensor:
     return vector.squeeze(-2).double()
 
 
+def effective_matrix(weights: Position) -> Tensor:
+    """V = W_1^T ... W_L^T / sqrt(d_1 ... d_L), [instances, chains, input_dim, d_L], of one hidden layer or more below a
+    readout: v = V a."""
+    product, *above = [layer.double() / math.sqrt(layer.shape[-2]) for layer in weights.blocks[:-1]]
+    for layer in above:
+        product = layer @ product
+    return product.transpose(-1, -2)
+
+
 def mean_product(first: Tensor, second: Tensor) -> Tensor:
     """Mean over the last axis of the elementwise product."""
     return (first * second).mean(-1)

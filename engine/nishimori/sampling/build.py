@@ -1,7 +1,8 @@
 """From a config to what is sampled and how: the one place that knows which name of an experiment file means which
 class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,12 +31,13 @@ from nishimori.sampling.precision import as_calibrated, uses_force_exactly
 from nishimori_kernels.energy.dispatch import FORCES, require_force
 
 
-def problem_of(config: Config, point: str) -> Problem:
-    """The teachers, data and test inputs of a point; the teachers are matched unless [teacher] says otherwise."""
+def problem_of(config: Config, point: str, instances: Sequence[int] | None = None) -> Problem:
+    """The teachers, data and test inputs of a point: those of `instances`, by default the first data.instances. The
+    teachers are matched unless [teacher] says otherwise."""
     data, student = config.data, (network_of(config), channel_of(config))
     drawn: dict[str, Any] = {
         "samples": sample_count(config),
-        "instances": data.instances,
+        "instances": data.instances if instances is None else instances,
         "seed": data.seed,
         "test_samples": data.test_samples,
         "point": "" if data.common else point,
@@ -111,6 +113,15 @@ def sampler_of(config: Config, record: CalibrationRecord | None = None) -> Sampl
 def hmc_named(config: Config, integrator: str) -> HMC:
     """HMC of one of the candidates of "auto"."""
     return HMC(**{**_arguments(config.sampler), "integrator": integrator})
+
+
+def as_long(sampler: Sampler, num_steps: int) -> Sampler:
+    """The same with trajectories of so many steps, where it has any."""
+    if isinstance(sampler, ReplicaExchange):
+        return replace(sampler, sampler=as_long(sampler.sampler, num_steps))
+    if isinstance(sampler, HMC | UnderdampedLangevin | MCLMC):
+        return replace(sampler, num_steps=num_steps, path_length=None)
+    return sampler
 
 
 def _chosen(record: CalibrationRecord | None) -> Choice:

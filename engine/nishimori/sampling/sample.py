@@ -171,7 +171,8 @@ def _sampled(
         observation = observer(state, transition.step + 1, is_draw) if measured else None
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
-            predictions.keep(transition.draw, observation.test_predictions, observation.label_means)
+            kept = observation.test_predictions, observation.label_means, observation.effective_weights
+            predictions.keep(transition.draw, *kept)
             if intervals:
                 means = observation.test_predictions if observation.label_means is None else observation.label_means
                 intervals.update(transition.draw, means, observation.test_variance, randomness)
