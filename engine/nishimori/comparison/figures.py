@@ -90,7 +90,8 @@ def overlay_figure(
     _levels_legend(axes, series, theory)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
-    axes.set_xlabel(SYMBOLS.get(axis, axis))
+    believed = " that the student believes" if theory == RENORMALISED and axis == "noise_variance" else ""
+    axes.set_xlabel(SYMBOLS.get(axis, axis) + believed)
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
