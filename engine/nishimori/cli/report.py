@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
+from nishimori.comparison.approach import Approach, approaches, fit_power_law
 from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries
@@ -141,6 +142,18 @@ def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path)
     title = shared_title(summaries, "input_dim", set().union(*[row.label for row in rows]))
     publish(path, lambda temporary: extrapolation_figure(rows, observable, title, temporary))
     return rows, left_out
+
+
+def draw_approach(directories: Sequence[Path], observable: str, path: Path) -> list[Approach]:
+    """Differences from theory of all finished points in `directories`, drawn against d into `path`."""
+    summaries = drawable(directories, observable, path)
+    groups = approaches(summaries, observable)
+    from nishimori.chains.files import publish
+    from nishimori.comparison.figures import approach_figure, shared_title
+
+    title, law = shared_title(summaries, "input_dim", set().union(*[g.label for g in groups])), fit_power_law(groups)
+    publish(path, lambda temporary: approach_figure(groups, law, observable, title, temporary))
+    return groups
 
 
 def drawable(directories: Sequence[Path], observable: str, path: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.series import CURVE_POINTS, OF_TEACHER, Series
 
@@ -30,6 +31,11 @@ SYMBOLS = {
     "mutual_information": r"mutual information  $I(\theta^*; D) / n$",
     "mutual_information_per_dim": r"mutual information  $I(\theta^*; D) / d$",
     "log_evidence": r"log evidence  $E \log Z / n$",
+    "kernel_bayes_error": r"infinitely wide network: $E(m - F^*)^2$",
+    "kernel_distance": r"distance to the infinitely wide network  $E(\langle F \rangle - m)^2$",
+    "kernel_overlap": r"infinitely wide network: overlap",
+    "kernel_mutual_information": r"infinitely wide network: information / $n$",
+    "divergence": r"KL to the infinitely wide network / $n$",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {
@@ -129,6 +135,47 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {label_text(row.label) for row in rows})
     figure.savefig(path, dpi=200)
+
+
+def approach_figure(groups: Sequence[Approach], law: PowerLaw, observable: str, title: str, path: Path) -> None:
+    """Draw |value - theory| against d, both logarithmic, with the law fitted to all groups and guides of slope -1/2 and
+    -1, into `path` (PNG, or what its suffix names). Points nearer to 0 than their error bar are hollow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    sizes = np.array(sorted({float(size) for group in groups for size in group.sizes}))
+    reach = np.geomspace(sizes[0] / 1.15, sizes[-1] * 1.15, CURVE_POINTS)
+    for number, (group, amplitude) in enumerate(zip(groups, law.amplitudes, strict=True)):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.plot(reach, abs(amplitude) * reach**-law.power, color=colour, linewidth=0.9, alpha=0.6, zorder=1)
+        _draw_differences(axes, group, colour, marker, shift=1 + 0.012 * (number - (len(groups) - 1) / 2))
+    top = max(float(np.abs(group.differences).max()) for group in groups)
+    for power, style, name in ((0.5, ":", "slope -1/2, the bound"), (1.0, "--", "slope -1")):
+        axes.plot(
+            reach, 2 * top * (reach / sizes[0]) ** -power, color="0.35", linestyle=style, linewidth=1.4, label=name
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel(SYMBOLS["input_dim"])
+    axes.set_ylabel(f"|{SYMBOLS.get(observable, observable)} - theory|")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.savefig(path, dpi=200)
+
+
+def _draw_differences(axes: Any, group: Approach, colour: str, marker: str, shift: float) -> None:
+    sizes, values = group.sizes * shift, np.abs(group.differences)
+    lower = np.minimum(group.errors, 0.999 * values)
+    bars = {"color": colour, "capsize": 2, "elinewidth": 1.0, "markersize": 5, "linestyle": "none", "zorder": 3}
+    axes.errorbar(sizes, values, yerr=[lower, group.errors], marker="none", **bars)
+    clear = values > group.errors
+    axes.plot(sizes[clear], values[clear], marker, color=colour, markersize=5, label=label_text(group.label), zorder=4)
+    hollow = {"color": colour, "markerfacecolor": "white", "markersize": 5, "zorder": 4}
+    axes.plot(sizes[~clear], values[~clear], marker, **hollow)
 
 
 def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str, marker: str) -> None:
