@@ -8,6 +8,11 @@ networks, a conjecture for others (arXiv 2209.04882, whose layers are alike). S 
     Q_l = 1 + F/N_l,    F = E [y^T M Q K M y - tr M Q K],    M = (Q K + T)^{-1}.
 
 Labels of a matched teacher have E y y^T = K + T, so that F = 0 at Q = 1: their kernel is not renormalised at any width.
+
+Sampled erf students of one hidden layer agree with Q within two standard errors (tests/validation/test_mismatch.py).
+Those of two (d = 40, widths 20, alpha = 2, a quarter of the true noise variance) have the posterior variance 0.120(4)
+and the training energy 0.0276(2), where Q gives 0.133 and 0.0268 and no renormalisation 0.086 and 0.0308; a likely
+reason is that one Q multiplies what every layer adds to the kernel.
 """
 
 import math
