@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.density import DensityTarget
     from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
+    from nishimori.models.mismatch import mismatched_teacher
     from nishimori.models.module import ModuleTarget
     from nishimori.models.posterior import Posterior
     from nishimori.models.problem import Problem, matched_teacher
@@ -54,6 +55,7 @@ _HOMES = {
     "Posterior": "nishimori.models.posterior",
     "Problem": "nishimori.models.problem",
     "matched_teacher": "nishimori.models.problem",
+    "mismatched_teacher": "nishimori.models.mismatch",
     "RepriorisedPosterior": "nishimori.models.repriorised",
     "WideNetwork": "nishimori.models.wide_network",
     "HMC": "nishimori.samplers.hmc",
@@ -98,6 +100,7 @@ __all__ = [
     "information",
     "load",
     "matched_teacher",
+    "mismatched_teacher",
     "sample",
     "theory",
 ]

@@ -13,14 +13,18 @@ from nishimori.comparison.summaries import SCHEMA, load_summaries
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
+from nishimori.systems.mismatch import names_teacher
 
+MEAN_ERRORS = ("bayes_error", "posterior_mean_error")
 MEASURED_APART = ("mutual_information", "mutual_information_per_dim", "log_evidence")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
 def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """The Bayes error; where no point has independent chains to measure it, the Gibbs error."""
-    return "bayes_error" if any("bayes_error" in summary["estimates"] for summary in summaries) else "gibbs_error"
+    """The error of the posterior mean: the Bayes error, or that of students who differ from their teachers where there
+    are some; where no point has independent chains to measure it, the Gibbs error."""
+    counts = {name: sum(name in summary["estimates"] for summary in summaries) for name in MEAN_ERRORS}
+    return max(counts, key=lambda name: counts[name]) if any(counts.values()) else "gibbs_error"
 
 
 def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -61,7 +65,7 @@ def failure_sentence(summaries: Sequence[Mapping[str, Any]]) -> str:
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """Measurement beside theory, the agreement of both (of the mutual information too, where it was measured), criteria
     of the verdicts, and every failure."""
-    ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
+    ordered = sorted(summaries, key=lambda summary: [_sortable(value) for value in summary["parameters"].values()])
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [
@@ -72,10 +76,16 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
+        *[f"checks: {reason}" for reason in _unchecked(ordered)],
         *_choices(ordered),
         *_absent(ordered),
     ]
     return "\n".join(lines)
+
+
+def _sortable(value: Any) -> tuple[str, Any]:
+    """Points may differ in which parameters they have: numbers are not compared with names."""
+    return ("number" if isinstance(value, int | float) else type(value).__name__, value)
 
 
 def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
@@ -96,22 +106,30 @@ def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"sampler: {', '.join(f'{name} ({count} points)' for name, count in counts)}"] if counts else []
 
 
+def _unchecked(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why points have no Nishimori identities among their checks, each reason once."""
+    diagnostics = [summary["diagnostics"] for summary in summaries]
+    return sorted({told["unchecked"] for told in diagnostics if "unchecked" in told})
+
+
 def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    if all("bayes_error" in summary["estimates"] for summary in summaries):
+    if all(any(name in summary["estimates"] for name in MEAN_ERRORS) for summary in summaries):
         return []
-    return ['bayes_error needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
+    name = "posterior_mean_error" if _unchecked(summaries) else "bayes_error"
+    return [f'{name} needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
 
 
 def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> None:
     """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
     summaries = drawable(directories, observable, path)
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import overlay_figure, shared_title
+    from nishimori.comparison.figures import LINEAR_MODEL, RENORMALISED, overlay_figure, shared_title
 
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
-    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
+    theory = RENORMALISED if any(names_teacher(summary["parameters"]) for summary in summaries) else LINEAR_MODEL
+    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary, theory))
 
 
 def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path) -> Limits:

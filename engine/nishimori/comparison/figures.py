@@ -8,15 +8,18 @@ import numpy as np
 
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
-from nishimori.comparison.series import CURVE_POINTS, Series
+from nishimori.comparison.series import CURVE_POINTS, OF_TEACHER, Series
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
     "noise_variance": r"noise variance  $\Delta$",
     "input_dim": r"input dimension  $d$",
+    "teacher_noise_variance": r"noise variance of the teacher  $\Delta^*$",
     "bayes_error": r"Bayes error  $\varepsilon$",
     "generalization_error": r"generalization error  $E(y - \langle y \rangle)^2$",
     "gibbs_error": r"Gibbs error  $2\varepsilon$",
+    "posterior_mean_error": r"error of the posterior mean  $E(F^* - \langle F \rangle)^2$",
+    "posterior_variance": r"posterior variance  $E\langle (F - \langle F \rangle)^2 \rangle$",
     "train_mmse": r"training MMSE",
     "training_energy": r"training energy  $\langle (y - F)^2 \rangle$",
     "training_log_likelihood": r"training log likelihood  $\langle \log p(y \mid F) \rangle$",
@@ -46,14 +49,22 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
 
+LINEAR_MODEL = "equivalent linear model"
+RENORMALISED = "renormalised kernel (conjecture)"
+"""What lines of theory are, of matched and of other students."""
+
 
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
-    parts = [
-        f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
-        for name, value in label.items()
-    ]
-    return ", ".join(parts) or "measured"
+    return ", ".join(dict.fromkeys(_said(name, value) for name, value in label.items())) or "measured"
+
+
+def _said(name: str, value: Any) -> str:
+    if name.startswith(OF_TEACHER):
+        return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
+    if name in SHORT and isinstance(value, list):
+        return f"${SHORT[name]}$ = {', '.join(f'{one:g}' for one in value)}"
+    return f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
 
 
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
@@ -63,23 +74,30 @@ def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[s
     for name in ("noise_variance", "input_dim", "sample_ratio", "depth"):
         if name not in shown and name != axis:
             parts.append(f"${SHORT[name]} = {parameters[name]:g}$")
+    of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
+    apart = [_said(name, parameters[name]) for name in of_teacher if name not in shown and name != axis]
+    student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])
+    ending = f"{teachers} teachers a point, bars: one standard error"
+    return student + ending if student else ", ".join([*parts, ending])
 
 
-def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: str, path: Path) -> None:
-    """Draw all series into `path` (PNG, or the format its suffix names)."""
+def overlay_figure(
+    series: Sequence[Series], axis: str, observable: str, title: str, path: Path, theory: str = LINEAR_MODEL
+) -> None:
+    """Draw all series into `path` (PNG, or the format its suffix names); `theory` is what the lines are."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for number, line in enumerate(series):
         _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
-    _levels_legend(axes, series)
+    _levels_legend(axes, series, theory)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
-    axes.set_xlabel(SYMBOLS.get(axis, axis))
+    believed = " that the student believes" if theory == RENORMALISED and axis == "noise_variance" else ""
+    axes.set_xlabel(SYMBOLS.get(axis, axis) + believed)
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -104,7 +122,7 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
         _draw_extrapolation(axes, row, reach, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
     grey = "0.35"
     if any(row.theory is not None for row in rows):
-        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+        axes.plot([], [], color=grey, linewidth=1.4, label=LINEAR_MODEL)
     axes.plot([], [], color=grey, linestyle="--", linewidth=1.2, label=r"fit  $A + B/d$")
     if any(row.power and row.power.determined for row in rows):
         axes.plot([], [], color=grey, linestyle=":", linewidth=1.2, label=r"fit  $A + B/d^g$")
@@ -199,10 +217,10 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
     )
 
 
-def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
+def _levels_legend(axes: Any, series: Sequence[Series], theory: str) -> None:
     grey = "0.35"
     if any(len(line.curve) for line in series):
-        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+        axes.plot([], [], color=grey, linewidth=1.4, label=theory)
     if any(line.prior_level is not None for line in series):
         axes.plot(
             [],

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nishimori.comparison.align import Agreement
+from nishimori.comparison.series import OF_TEACHER
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -29,17 +30,36 @@ def describe(parameters: Mapping[str, Any]) -> str:
     return (
         f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
         f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
+        f"{' teacher ' + of_teacher(parameters) if of_teacher(parameters) else ''}"
     )
+
+
+SHORT = {"depth": "L", "noise_variance": "Delta", "width_ratios": "ratios"}
+
+
+def of_teacher(parameters: Mapping[str, Any]) -> str:
+    """What the teacher has on its own; empty where it is matched."""
+    apart = {name.removeprefix(OF_TEACHER): value for name, value in parameters.items() if name.startswith(OF_TEACHER)}
+    return " ".join(f"{SHORT.get(name, name)}={_compact(value)}" for name, value in apart.items())
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_compact(one) for one in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a point: parameters, measured, theory, z, acceptance, verdict. The channel is a column where some point
-    has another than the Gaussian one."""
+    has another than the Gaussian one, and the teacher where some teacher has parameters of its own."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
     if any("channel" in summary["parameters"] for summary in summaries):
         channels = [summary["parameters"].get("channel", "gaussian") for summary in summaries]
         header, rows = ["channel", *header], [[name, *row] for name, row in zip(channels, rows, strict=True)]
+    teachers = [of_teacher(summary["parameters"]) for summary in summaries]
+    if any(teachers):
+        header, rows = ["teacher", *header], [[said or "-", *row] for said, row in zip(teachers, rows, strict=True)]
     return table(header, rows)
 
 

@@ -147,6 +147,8 @@ class Config(_Section, frozen=True, kw_only=True):
     information: InformationSection = InformationSection()
     observables: ObservablesSection = ObservablesSection()
     control: ControlSection = ControlSection()
+    teacher: dict[str, Any] = {}
+    """What the data have otherwise than the student: keys of [network] and [channel], see `description.teacher`."""
 
 
 def to_plain(config: Config) -> dict[str, Any]:

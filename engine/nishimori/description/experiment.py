@@ -16,6 +16,8 @@ import msgspec
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.information import with_information_defaults
+from nishimori.description.sizes import network_sizes, require_noise, require_weights, sample_count
+from nishimori.description.teacher import with_teacher
 
 IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
@@ -47,6 +49,7 @@ ADDED_SINCE = {
     },
     "run": {"keep": ("observables",), "error_target": (None,), "most_batches": (None,)},
     "observables": {"layer_overlaps": ([], ())},
+    "teacher": {},
     "control": {"data_sets": (None,)},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
@@ -146,7 +149,8 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = _with_batches(with_information_defaults(_with_sampler_defaults(_validate(document))))
+    sampled = _with_sampler_defaults(with_teacher(_validate(document), _validate))
+    config = _with_batches(with_information_defaults(sampled))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
@@ -249,7 +253,7 @@ def known_kinds() -> list[str]:
 def _require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
-    _require_noise(config)
+    require_noise(config)
     _require_controllable(config)
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
@@ -257,9 +261,8 @@ def _require_sense(config: Config) -> None:
     kinds = config.observables.layer_overlaps
     if len(set(kinds)) < len(kinds):
         raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
+    require_weights(config)
     fixed, linear = config.network.readout == "fixed", not network_sizes(config)
-    if fixed and linear:
-        raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')
     if sampler.target == "collapsed" and (fixed or linear):
         what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
         raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
@@ -293,54 +296,6 @@ def _require_controllable(config: Config) -> None:
             'control.data_sets needs two independent chains; set sampler.start to "both", or to "prior" with two '
             "chains or more"
         )
-
-
-def _require_noise(config: Config) -> None:
-    """Raises BadInput unless the channel has the one of noise_variance and temperature that its kind takes."""
-    kind = config.channel.kind
-    given = {"noise_variance": config.channel.noise_variance, "temperature": config.channel.temperature}
-    wanted, other = ("temperature", "noise_variance") if kind == "logistic" else ("noise_variance", "temperature")
-    if given[wanted] is None:
-        raise BadInput(f'channel.{wanted} is missing; add it, as channel.kind = "{kind}" takes one')
-    if given[other] is not None:
-        raise BadInput(f'channel.{other} does not go with channel.kind = "{kind}"; give channel.{wanted} alone')
-
-
-def network_sizes(config: Config) -> tuple[int, ...]:
-    """Hidden widths. Raises BadInput unless exactly one of widths and depth gives them."""
-    network = config.network
-    if (network.widths is None) == (network.depth is None):
-        raise BadInput("network needs either widths or depth; give one of them")
-    if network.widths is not None:
-        if network.width_ratios is not None:
-            raise BadInput("network.width_ratios goes with depth; remove it or replace widths by depth")
-        return network.widths
-    depth, ratios = network.depth or 0, 1.0 if network.width_ratios is None else network.width_ratios
-    by_layer = ratios if isinstance(ratios, tuple) else (ratios,) * depth
-    if len(by_layer) != depth:
-        raise BadInput(f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer")
-    widths = tuple(round(ratio * network.input_dim) for ratio in by_layer)
-    if any(width < 1 for width in widths):
-        raise BadInput("network.width_ratios makes a layer without units; raise it or input_dim")
-    return widths
-
-
-def sample_count(config: Config) -> int:
-    """Training samples an instance. Raises BadInput unless exactly one of sample_ratio and samples gives one or
-    more."""
-    data = config.data
-    if (data.sample_ratio is None) == (data.samples is None):
-        raise BadInput("data needs either sample_ratio or samples; give one of them")
-    if data.samples is not None:
-        return data.samples
-    ratio = data.sample_ratio or 0.0
-    samples = round(ratio * config.network.input_dim)
-    if samples < 1:
-        raise BadInput(
-            f"data.sample_ratio = {ratio:g} gives zero samples at network.input_dim = "
-            f"{config.network.input_dim}; raise one of them"
-        )
-    return samples
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -12,9 +12,11 @@ from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import sample_count
+from nishimori.description.teacher import teacher_config
 from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.device import resolve_device
+from nishimori.models.mismatch import mismatched_teacher
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.samplers.base import Sampler
@@ -30,18 +32,20 @@ from nishimori_kernels.energy.dispatch import FORCES, require_force
 
 
 def problem_of(config: Config, point: str, instances: Sequence[int] | None = None) -> Problem:
-    """The matched teachers, data and test inputs of a point: those of `instances`, by default the first
-    data.instances."""
-    data = config.data
-    return matched_teacher(
-        network_of(config),
-        channel_of(config),
-        samples=sample_count(config),
-        instances=data.instances if instances is None else instances,
-        seed=data.seed,
-        test_samples=data.test_samples,
-        point="" if data.common else point,
-    )
+    """The teachers, data and test inputs of a point: those of `instances`, by default the first data.instances. The
+    teachers are matched unless [teacher] says otherwise."""
+    data, student = config.data, (network_of(config), channel_of(config))
+    drawn: dict[str, Any] = {
+        "samples": sample_count(config),
+        "instances": data.instances if instances is None else instances,
+        "seed": data.seed,
+        "test_samples": data.test_samples,
+        "point": "" if data.common else point,
+    }
+    if not config.teacher:
+        return matched_teacher(*student, **drawn)
+    theirs = teacher_config(config)
+    return mismatched_teacher(*student, **drawn, teacher_network=network_of(theirs), teacher_channel=channel_of(theirs))
 
 
 def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NamedTarget:

@@ -1,4 +1,5 @@
-"""The matched teacher: a deep network learns from a network of its own kind, and its posterior is Bayes-optimal."""
+"""The matched teacher: a deep network learns from a network of its own kind, and its posterior is Bayes-optimal; and,
+for contrast, from one that [teacher] makes another."""
 
 import time
 from collections.abc import Mapping
@@ -13,11 +14,13 @@ from nishimori.comparison.align import z_scores
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import Network
 from nishimori.description.build import channel_of, network_of
-from nishimori.description.channels import CLASSES, channel_named
+from nishimori.description.channels import CLASSES, Channel, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
+from nishimori.description.teacher import mismatch_of
 from nishimori.systems.batches import Outcome, sampled
+from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
 from nishimori.systems.point_information import summary_of
 
 if TYPE_CHECKING:
@@ -39,7 +42,10 @@ class MatchedTeacher:
     def parameters(self, config: Config) -> dict[str, Any]:
         """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and
         channel are named where they are not Gaussian; the noise variance of the logistic channel is that of the
-        noise inside, (pi temperature)^2 / 3."""
+        noise inside, (pi temperature)^2 / 3. What the teacher has on its own is named teacher_<parameter>."""
+        return with_teacher_parameters(config, self._own_parameters)
+
+    def _own_parameters(self, config: Config) -> dict[str, Any]:
         network, kind = network_of(config), config.channel.kind
         return {
             "activation": network.activation.name,
@@ -57,11 +63,14 @@ class MatchedTeacher:
         return self.predict_at(self.parameters(config))
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for any parameters, between the points too; sizes enter through their ratios alone."""
-        readout = parameters.get("readout", "gaussian")
-        network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
-        channel = channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
-        prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
+        """The same for any parameters, between the points too; sizes enter through their ratios alone. Of a student
+        that differs from its teacher, a conjecture (see `nishimori.theory.mismatch`)."""
+        if names_teacher(parameters):
+            return predict_apart(parameters, self._predict_matched, described)
+        return self._predict_matched(parameters)
+
+    def _predict_matched(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        prediction = theory.predict(*described(parameters), parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
@@ -134,6 +143,13 @@ class MatchedTeacher:
             return None, str(refusal)
 
 
+def described(parameters: Mapping[str, Any]) -> tuple[Network, Channel]:
+    """Network and channel of these parameters; the widths are ratios times a scale."""
+    readout = parameters.get("readout", "gaussian")
+    network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
+    return network, channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
+
+
 def _checks_in_experiment(config: Config, writer: "PointWriter") -> int:
     from nishimori.chains.start import ChainPlan
     from nishimori.measurement.identities import number_of_checks
@@ -142,7 +158,7 @@ def _checks_in_experiment(config: Config, writer: "PointWriter") -> int:
     plan, classes = ChainPlan.of(section.chains, section.start), isinstance(channel_of(config), CLASSES)
     layer_overlaps = config.observables.layer_overlaps
     checks = number_of_checks(plan, network_of(config), (section.readouts or 1) == 1, layer_overlaps, classes)
-    return writer.points_in_experiment * checks
+    return writer.points_in_experiment * (1 if mismatch_of(config) else checks)
 
 
 def _sample(config: Config, writer: "PointWriter", instances: range, like: "CalibrationRecord | None") -> "Run":
