@@ -11,7 +11,7 @@ Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 SamplerKind = Literal["auto", "hmc", "mala", "pcn", "underdamped_langevin", "mclmc", "replica_exchange"]
 InformationMethod = Literal["ais", "collapsed", "immse", "chain_rule"]
-ActivationName = Literal["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu"]
+ActivationName = Literal["identity", "tanh", "tanh2", "tanh2_nonlinear", "erf", "erf_sqrt2", "sin", "relu"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
