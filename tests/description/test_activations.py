@@ -176,7 +176,17 @@ def test_function_and_derivative_are_enough():
 
 
 def test_registry():
-    assert list(ACTIVATIONS) == ["identity", "tanh", "tanh2", "tanh2_nonlinear", "erf", "erf_sqrt2", "sin", "relu", "sign"]
+    assert list(ACTIVATIONS) == [
+        "identity",
+        "tanh",
+        "tanh2",
+        "tanh2_nonlinear",
+        "erf",
+        "erf_sqrt2",
+        "sin",
+        "relu",
+        "sign",
+    ]
     assert [name for name, entry in ACTIVATIONS.items() if not entry.samplable] == ["sign"]
     assert [name for name, entry in ACTIVATIONS.items() if not entry.odd] == ["relu"]
     assert all(activation(name) is entry and entry.name == name for name, entry in ACTIVATIONS.items())

@@ -7,7 +7,7 @@ from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.extrapolation import Limits, extrapolate
-from nishimori.comparison.series import build_series, choose_axis
+from nishimori.comparison.series import branch_names, build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
@@ -66,6 +66,7 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     lines = [
         comparison_table(ordered, observable),
         "",
+        *[f"{comparison_table(ordered, name)}\n" for name in branch_names(observable) if _measured(ordered, name)],
         *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
         verdict_table(ordered),
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
@@ -78,9 +79,13 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
 
 
 def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
-    """`observable`, and the mutual information where it was measured."""
-    measured = any("mutual_information" in summary["estimates"] for summary in summaries)
-    return [observable, *(["mutual_information"] if measured and observable != "mutual_information" else [])]
+    """`observable`, and by branch and the mutual information where they were measured."""
+    others = [name for name in (*branch_names(observable), "mutual_information") if _measured(summaries, name)]
+    return list(dict.fromkeys([observable, *others]))
+
+
+def _measured(summaries: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(name in summary["estimates"] for summary in summaries)
 
 
 def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:

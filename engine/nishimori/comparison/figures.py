@@ -8,6 +8,7 @@ import numpy as np
 
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.series import CURVE_POINTS, Series
+from nishimori.theory.branches import BRANCHES
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
@@ -69,7 +70,8 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for number, line in enumerate(series):
-        _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+        if len(line.x) or len(line.curve):
+            _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
     _levels_legend(axes, series)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
@@ -77,7 +79,7 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(axes, {label_text(line.label) for line in series})
+    _legend(axes, {_measured_text(line) for line in series})
     if axes.get_ylim()[0] > 0 or all((line.value > 0).all() for line in series):
         axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=200)
@@ -129,13 +131,16 @@ def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str
 
 def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
     if len(line.curve):
-        axes.plot(line.curve_x, line.curve, color=colour, linewidth=1.4, zorder=1)
+        style = {"linestyle": "--", "zorder": 2} if line.branch else {"zorder": 1}
+        axes.plot(line.curve_x, line.curve, color=colour, linewidth=1.4, **style)
         left, right = line.curve_x[0], line.curve_x[-1]
         span = (right / left) ** 0.07
         if line.prior_level is not None:
             axes.plot([left, left * span], [line.prior_level] * 2, color=colour, linestyle="--", linewidth=1.2)
         if line.plateau is not None:
             axes.plot([right / span, right], [line.plateau] * 2, color=colour, linestyle=":", linewidth=1.6)
+    if not len(line.x):
+        return
     axes.errorbar(
         line.x,
         line.value,
@@ -147,15 +152,24 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
         elinewidth=1.2,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        label=label_text(line.label),
+        label=_measured_text(line),
         zorder=3,
     )
 
 
+def _measured_text(line: Series) -> str:
+    """What the points are; chains that stay in a branch are told by their start."""
+    starts = {branch: f"from the {start}" for start, branch in BRANCHES.items()}
+    parts = [label_text(line.label)] if line.label or not line.branch else []
+    return ", ".join([*parts, *([starts[line.branch]] if line.branch else [])])
+
+
 def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
     grey = "0.35"
-    if any(len(line.curve) for line in series):
-        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+    for theory in dict.fromkeys(line.theory for line in series if len(line.curve) and not line.branch):
+        axes.plot([], [], color=grey, linewidth=1.4, label=theory)
+    if any(len(line.curve) and line.branch for line in series):
+        axes.plot([], [], color=grey, linestyle="--", linewidth=1.4, label="branches")
     if any(line.prior_level is not None for line in series):
         axes.plot(
             [],

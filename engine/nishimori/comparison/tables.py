@@ -34,12 +34,15 @@ def describe(parameters: Mapping[str, Any]) -> str:
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a point: parameters, measured, theory, z, acceptance, verdict. The channel is a column where some point
-    has another than the Gaussian one."""
+    has another than the Gaussian one, and what theory rests on where some of it is a conjecture."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
     if any("channel" in summary["parameters"] for summary in summaries):
         channels = [summary["parameters"].get("channel", "gaussian") for summary in summaries]
         header, rows = ["channel", *header], [[name, *row] for name, row in zip(channels, rows, strict=True)]
+    bases = [(summary["theory"] or {}).get("basis", "-") for summary in summaries]
+    if "conjecture" in bases:
+        header, rows = [*header, "basis"], [[*row, basis] for row, basis in zip(rows, bases, strict=True)]
     return table(header, rows)
 
 

@@ -17,7 +17,9 @@ from nishimori.description.channels import CLASSES, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
+from nishimori.systems.branches import branch_estimates, disagreement, sized
 from nishimori.systems.point_information import estimates_of, measured_information, summary_of
+from nishimori.theory.branches import branch_predictions, specialises
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -53,15 +55,19 @@ class MatchedTeacher:
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
-        """The equivalent linear model's values, by the names the estimates have."""
+        """Theory by the names the estimates have: the equivalent linear model, by conjecture where no theorem covers
+        it, or both branches of a network whose hidden units specialise (`theory.branches`)."""
         return self.predict_at(self.parameters(config))
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for any parameters, between the points too; sizes enter through their ratios alone."""
+        """The same for any parameters, between the points too; but for branches, sizes enter through their ratios
+        alone."""
         readout = parameters.get("readout", "gaussian")
         network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
         channel = channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
-        prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
+        if specialises(network):
+            return branch_predictions(sized(network, parameters), channel, parameters["sample_ratio"])
+        prediction = theory.predict(network, channel, parameters["sample_ratio"], conjecture=True).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
@@ -98,10 +104,15 @@ class MatchedTeacher:
         return summary
 
     def _summary(self, config: Config, run: "Run", information: "Information | None") -> dict[str, Any]:
-        estimates = _plain({**run.estimates, **estimates_of(information, config)})
-        failures = [*run.verdict.failures, *(information.alarms if information else ())]
-        instances = len(run.target.instances)
         predicted, refusal = self._theory(config)
+        branches = branch_estimates(run, predicted or {})
+        estimates = _plain({**run.estimates, **estimates_of(information, config), **branches})
+        failures = [
+            *disagreement(run, predicted or {}, branches),
+            *run.verdict.failures,
+            *(information.alarms if information else ()),
+        ]
+        instances = len(run.target.instances)
         return {
             "schema": SCHEMA,
             "id": identity(config),
