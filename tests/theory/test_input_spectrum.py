@@ -34,7 +34,8 @@ def test_inputs_without_correlations_give_the_values_without_a_spectrum(channel,
     expected = predict(network(), channel, ratio).to_dict()
     found = predict(network(), channel, ratio, input_spectrum=np.ones(4)).to_dict()
     assert found.pop("basis") == "conjecture" and expected.pop("basis")
-    found.pop("residual", None), expected.pop("residual", None)
+    for each in (found, expected):
+        each.pop("residual", None)
     assert found.pop("sigma") == expected.pop("sigma")
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
