@@ -44,11 +44,14 @@ MARKERS = "osD^vPX"
 
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
-    parts = [
-        f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
-        for name, value in label.items()
-    ]
-    return ", ".join(parts) or "measured"
+    return ", ".join(_part(name, value) for name, value in label.items()) or "measured"
+
+
+def _part(name: str, value: Any) -> str:
+    numbers = value if isinstance(value, list) else [value]
+    if name not in SHORT or not all(isinstance(number, int | float) for number in numbers):
+        return str(value)
+    return f"${SHORT[name]} = {', '.join(f'{number:g}' for number in numbers)}$"
 
 
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
@@ -71,7 +74,8 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     axes = figure.add_subplot()
     for number, line in enumerate(series):
         if len(line.x) or len(line.curve):
-            _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+            turn, colour = divmod(number, len(COLOURS))
+            _draw(axes, line, COLOURS[colour], MARKERS[(number + turn) % len(MARKERS)])
     _levels_legend(axes, series)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
@@ -177,7 +181,7 @@ def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
             color=grey,
             linestyle="--",
             linewidth=1.2,
-            label=r"prior level  $\sigma_L$ ($\alpha \to 0$)",
+            label=r"prior level  $\eta^2 + \gamma$ ($\alpha \to 0$)",
         )
     if any(line.plateau is not None for line in series):
         axes.plot([], [], color=grey, linestyle=":", linewidth=1.6, label=r"plateau  $\gamma$ ($\alpha \to \infty$)")

@@ -26,7 +26,7 @@ Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class Series:
     """Points with error bars (one standard error) and, where theory speaks, its curve and its limits.
 
-    `prior_level` and `plateau` are the predictions for no data and for infinitely many samples per dimension; `theory`
+    `prior_level` and `plateau` are the predictions for few and for infinitely many samples per dimension; `theory`
     says what the curve is, and whether it is a conjecture. Where chains of the two starts stay in different branches,
     `branch` is that of these points, and the curve is NaN where the branch is not.
     """
@@ -167,4 +167,5 @@ def _theory(
     theory = f"{name}, a conjecture" if predictions[0].get("basis") == "conjecture" else name
     if not linear or observable != "bayes_error" or axis != "sample_ratio":
         return curve, nothing, theory
-    return curve, (float(predictions[0]["sigma"][-1]), float(predictions[0]["gamma"])), theory
+    first = predictions[0]
+    return curve, (float(first["sigma"][-1] - first.get("bias_variance", 0.0)), float(first["gamma"])), theory
