@@ -42,7 +42,7 @@ def estimates_of(depth: int, dim: int, instances: int) -> dict[str, Estimate]:
 @cache
 def information_of(depth: int, dim: int, instances: int) -> Estimate:
     """Its standard error holds half the gap of the two bounds."""
-    return nm.information(posterior_of(depth, dim, instances), "ais", rungs=150, seed=3).best.estimate
+    return nm.information(posterior_of(depth, dim, instances), "ais", rungs=400, seed=3).best.estimate
 
 
 def limit_of(sizes: tuple[int, ...], estimates: list[Estimate], instances: int) -> LimitFit:
@@ -70,7 +70,7 @@ def test_errors_of_classes_lead_to_the_conjecture(depth: int, name: str) -> None
 @pytest.mark.validate
 @BY_DEPTH
 def test_information_of_classes_leads_to_the_conjecture(depth: int) -> None:
-    sizes, instances = (12, 20, 32), 64
+    sizes, instances = (12, 20, 32), 128
     estimates = [information_of(depth, dim, instances) for dim in sizes]
     fit = limit_of(sizes, estimates, instances)
     judge(f"L={depth} mutual_information", fit, predicted(depth).mutual_information, estimates)
