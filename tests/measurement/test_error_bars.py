@@ -53,7 +53,7 @@ def test_the_error_bar_of_a_controlled_mean_is_its_spread(further: int) -> None:
     noise = np.full(instances, 0.01)
     estimates = [controlled_mean(*rows, noise) for rows in zip(known, others, measured, strict=True)]
     values = np.array([estimate.value for estimate in estimates])
-    variance = np.mean([estimate.standard_error**2 for estimate in estimates])
+    variance = float(np.mean([estimate.standard_error**2 for estimate in estimates]))
     assert variance == pytest.approx(values.var(), rel=0.1)
     assert values.mean() == pytest.approx(0.5, abs=4 * (variance / repeats) ** 0.5)
     assert estimates[0].monte_carlo_variance == pytest.approx(0.01 / instances)

@@ -8,6 +8,7 @@ in mutual information and in generalization error (arXiv 2505.03577, Corollary 3
 from dataclasses import dataclass
 
 from nishimori.description import Network
+from nishimori.theory.spectrum import ISOTROPIC
 
 
 class OutsideTheTheorem(ValueError):
@@ -21,8 +22,9 @@ class Coefficients:
     sigma: (sigma_0, ..., sigma_L), variances of the pre-activations entering layers 1..L and of the output.
     rho: (rho_1, ..., rho_L), linear gains of the layers.
     eta: gain of the equivalent linear model; its square is the learnable part of the output variance.
-    gamma: variance of the equivalent noise; bias_variance + eta^2 + gamma = sigma_L.
+    gamma: variance of the equivalent noise; bias_variance + signal + gamma = sigma_L.
     bias_variance: variance of an output common to all inputs; 0 for an odd activation.
+    spectrum: eigenvalues of the covariance of the inputs, divided by their mean sigma_0.
     """
 
     sigma: tuple[float, ...]
@@ -30,12 +32,18 @@ class Coefficients:
     eta: float
     gamma: float
     bias_variance: float = 0.0
+    spectrum: tuple[float, ...] = ISOTROPIC
+
+    @property
+    def signal(self) -> float:
+        """eta^2 sigma_0, the learnable part of the output variance."""
+        return self.eta**2 * self.sigma[0]
 
 
-def equivalent_linear_model(network: Network) -> Coefficients:
+def equivalent_linear_model(network: Network, input_variance: float = 1.0) -> Coefficients:
     """Coefficients of the linear equivalent of `network` (arXiv 2505.03577, Theorem 1, eqs. 16 and 108).
 
-        sigma_0 = 1,   sigma_l = E phi(sqrt(sigma_{l-1}) Z)^2,   rho_l = E phi'(sqrt(sigma_{l-1}) Z)
+        sigma_0 = input_variance,   sigma_l = E phi(sqrt(sigma_{l-1}) Z)^2,   rho_l = E phi'(sqrt(sigma_{l-1}) Z)
         eps_l = sigma_l - sigma_{l-1} rho_l^2
         eta_L = 1, gamma_L = 0,   gamma_{l-1} = gamma_l + eta_l^2 eps_l,   eta_{l-1} = eta_l rho_l
 
@@ -53,7 +61,7 @@ def equivalent_linear_model(network: Network) -> Coefficients:
             f"the equivalent linear model is proved for odd activations and {phi.name!r} is not declared odd "
             "(conjecture=True goes without proof): use tanh, erf or sin, or declare odd=True if the function is odd"
         )
-    sigma, rho = [1.0], []
+    sigma, rho = [input_variance], []
     for _ in range(network.depth):
         rho.append(phi.mean_derivative(sigma[-1]))
         sigma.append(phi.second_moment(sigma[-1]))

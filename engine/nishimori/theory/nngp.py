@@ -16,13 +16,13 @@ from nishimori.theory.coefficients import Coefficients, require_gaussian_readout
 Array = NDArray[np.float64]
 
 
-def conjectured_linear_model(network: Network) -> Coefficients:
+def conjectured_linear_model(network: Network, input_variance: float = 1.0) -> Coefficients:
     """Coefficients of the linear model that has the infinite-width kernel K(c) of `network` to first order in c.
 
         F(x)  ->  bias + eta v.x / sqrt(d) + sqrt(gamma) xi,    Var(bias) = K(0)
-        eta^2 = K'(0),   gamma = K(1) - K(0) - K'(0),           K(x.x'/d) = E F(x) F(x')
+        eta^2 = K'(0),   gamma = K(r) - K(0) - r K'(0),         K(x.x'/d) = E F(x) F(x'),   r = input_variance
 
-        (s, c, eta^2)  <-  (kappa(s, s), kappa(s, c), eta^2 kappa'(s, c)),   from (1, 0, 1)
+        (s, c, eta^2)  <-  (kappa(s, s), kappa(s, c), eta^2 kappa'(s, c)),   from (r, 0, 1)
         kappa(s, c) = E phi(u) phi(v),   kappa'(s, c) = E phi'(u) phi'(v),   Var u = Var v = s,   Cov(u, v) = c
 
     rho_l is the square root of kappa'(s_{l-1}, c_{l-1}). Where the activation is odd, c stays 0 and the coefficients
@@ -31,7 +31,7 @@ def conjectured_linear_model(network: Network) -> Coefficients:
     """
     require_gaussian_readout(network)
     phi = network.activation
-    sigma, rho, common = [1.0], [], 0.0
+    sigma, rho, common = [input_variance], [], 0.0
     for _ in range(network.depth):
         variance = sigma[-1]
         phi.mean_derivative(variance)  # refuses a derivative that is not the function's
@@ -39,7 +39,7 @@ def conjectured_linear_model(network: Network) -> Coefficients:
         rho.append(math.sqrt(slope))
         sigma.append(phi.second_moment(variance))
     eta = math.prod(rho)
-    return Coefficients(tuple(sigma), tuple(rho), eta, max(0.0, sigma[-1] - common - eta**2), common)
+    return Coefficients(tuple(sigma), tuple(rho), eta, max(0.0, sigma[-1] - common - input_variance * eta**2), common)
 
 
 def kernel(phi: Activation, variance: float, covariance: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ class Prediction:
     sigma: variances of the layers, 0..L; sigma_L is that of F.
     eta, gamma: gain and noise variance of the equivalent linear model.
     overlap: E[v.v*] / E|v*|^2 of the effective linear weights, in [0, 1).
-    function_overlap: E F F* on a fresh input, eta^2 overlap + bias_variance.
+    function_overlap: E F F* on a fresh input; eta^2 overlap + bias_variance for inputs without correlations.
     bayes_error: E (F* - <F>)^2 on a fresh input; label noise excluded.
     generalization_error: E (Y - E[Y|D])^2 on a fresh input; label noise included (arXiv 2505.03577, eq. 8).
     gibbs_error: E <(F* - F)^2> on a fresh input, twice bayes_error.
