@@ -83,3 +83,16 @@ def test_the_command_draws_and_prints_it(tmp_path: Path, capsys: pytest.CaptureF
     assert document["together"]["degrees_of_freedom"] == 5
     assert main(["overlay", str(out), "--approach", "--extrapolate"]) == 2
     assert "ask for one of them" in capsys.readouterr().err
+
+
+def test_saved_points_are_drawn_as_those_of_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, small = write(tmp_path / "run", grid()), tmp_path / "small.json"
+    assert main(["overlay", str(out), "--approach", "--json", "--save", str(small)]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert main(["overlay", str(small), "--approach", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again.pop("figure") == str(tmp_path / "approach.png") and whole.pop("figure")
+    assert again == whole
+    small.write_text('{"points": []}', encoding="utf-8")
+    assert main(["overlay", str(small)]) == 2
+    assert "holds no points" in capsys.readouterr().err

@@ -7,14 +7,14 @@ from typing import Any
 
 import tyro
 
-from nishimori.chains.files import without_nan
+from nishimori.chains.files import publish_json, without_nan
 from nishimori.cli.codes import DONE
 from nishimori.cli.report import draw_approach, draw_extrapolation, draw_overlay, report
 from nishimori.comparison.align import residuals
 from nishimori.comparison.approach import fit_power_law
 from nishimori.comparison.approach_table import approach_table
 from nishimori.comparison.extrapolation_table import extrapolation_table
-from nishimori.comparison.summaries import load_summaries
+from nishimori.comparison.summaries import load_summaries, saved
 from nishimori.description.errors import BadInput
 
 
@@ -24,12 +24,13 @@ def overlay(
     out: Path | None = None,
     extrapolate: bool = False,
     approach: bool = False,
+    save: Path | None = None,
     json: bool = False,
 ) -> int:
     """Draw measured points over the line of the equivalent linear model, and print the comparison.
 
     Args:
-        directories: run directories; their points are drawn together.
+        directories: run directories, or files that --save wrote; their points are drawn together.
         observable: bayes_error, generalization_error, gibbs_error, train_mmse, overlap, function_overlap, ...;
             mutual_information where the experiment's [information] measured it.
         out: where the figure goes; by default overlay.png in the first directory, extrapolation.png with extrapolate,
@@ -37,6 +38,7 @@ def overlay(
         extrapolate: fit A + B/d to points that differ in network.input_dim alone (with four sizes a power of d too),
             print the limits beside theory, and draw them against 1/d.
         approach: fit B/d^g to the differences from theory of such points, print g, and draw them against d.
+        save: also write the points into one small JSON file, without what is not needed to draw and judge them.
         json: print the join of measurement and theory as one JSON object and nothing else.
     """
     if not directories:
@@ -45,7 +47,10 @@ def overlay(
         raise BadInput("--extrapolate and --approach are two figures; ask for one of them")
     summaries = load_summaries(directories)
     kind = "extrapolation" if extrapolate else "approach" if approach else "overlay"
-    path = out or directories[0] / f"{kind}.png"
+    home = directories[0].parent if directories[0].is_file() else directories[0]
+    path = out or home / f"{kind}.png"
+    if save:
+        publish_json(save, saved(summaries))
     lines, document = _drawn(kind, directories, observable, path)
     if json:
         points = [asdict(row) for row in residuals(summaries, observable)]
