@@ -16,6 +16,7 @@ import msgspec
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.information import with_information_defaults
+from nishimori.description.layers import network_sizes, require_integrable_readout, with_layers_said_once
 
 IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
@@ -37,6 +38,7 @@ NOT_IDENTITY = {"run": ("device",)}
 
 ADDED_SINCE = {
     "channel": {"temperature": (None,)},
+    "network": {"weight_variance": (1.0,), "bias_variance": (0.0,)},
     "sampler": {
         "target": (None, "plain"),
         "readouts": (None, 1),
@@ -144,7 +146,7 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = with_information_defaults(_with_sampler_defaults(_validate(document)))
+    config = with_layers_said_once(with_information_defaults(_with_sampler_defaults(_validate(document))))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
 
@@ -234,12 +236,14 @@ def _require_sense(config: Config) -> None:
     kinds = config.observables.layer_overlaps
     if len(set(kinds)) < len(kinds):
         raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
-    fixed, linear = config.network.readout == "fixed", not network_sizes(config)
-    if fixed and linear:
+    if config.network.readout == "fixed" and not network_sizes(config):
         raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')
-    if sampler.target == "collapsed" and (fixed or linear):
-        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
-        raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
+    for key, value, remedy in (
+        ("sampler.target", sampler.target, "plain"),
+        ("information.method", config.information.method, "ais"),
+    ):
+        if value == "collapsed":
+            require_integrable_readout(config, key, remedy)
     if sampler.target == "collapsed" and config.channel.kind != "gaussian":
         raise BadInput(
             f'sampler.target = "collapsed" does not go with channel.kind = "{config.channel.kind}": the readout is '
@@ -250,9 +254,6 @@ def _require_sense(config: Config) -> None:
             f'information.method = "{config.information.method}" does not go with channel.kind = '
             f'"{config.channel.kind}": it rests on Gaussian noise; use "ais" or "chain_rule"'
         )
-    if config.information.method == "collapsed" and (fixed or linear):
-        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
-        raise BadInput(f'information.method = "collapsed" does not go with {what}; use "ais"')
     if sampler.target == "plain" and sampler.readouts != 1:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 
@@ -266,25 +267,6 @@ def _require_noise(config: Config) -> None:
         raise BadInput(f'channel.{wanted} is missing; add it, as channel.kind = "{kind}" takes one')
     if given[other] is not None:
         raise BadInput(f'channel.{other} does not go with channel.kind = "{kind}"; give channel.{wanted} alone')
-
-
-def network_sizes(config: Config) -> tuple[int, ...]:
-    """Hidden widths. Raises BadInput unless exactly one of widths and depth gives them."""
-    network = config.network
-    if (network.widths is None) == (network.depth is None):
-        raise BadInput("network needs either widths or depth; give one of them")
-    if network.widths is not None:
-        if network.width_ratios is not None:
-            raise BadInput("network.width_ratios goes with depth; remove it or replace widths by depth")
-        return network.widths
-    depth, ratios = network.depth or 0, 1.0 if network.width_ratios is None else network.width_ratios
-    by_layer = ratios if isinstance(ratios, tuple) else (ratios,) * depth
-    if len(by_layer) != depth:
-        raise BadInput(f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer")
-    widths = tuple(round(ratio * network.input_dim) for ratio in by_layer)
-    if any(width < 1 for width in widths):
-        raise BadInput("network.width_ratios makes a layer without units; raise it or input_dim")
-    return widths
 
 
 def sample_count(config: Config) -> int:
