@@ -8,7 +8,7 @@ from typing import Any
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import build_series, choose_axis
-from nishimori.comparison.summaries import SCHEMA, load_summaries
+from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
@@ -60,7 +60,7 @@ def failure_sentence(summaries: Sequence[Mapping[str, Any]]) -> str:
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """Measurement beside theory, the agreement of both (of the mutual information too, where it was measured), criteria
     of the verdicts, and every failure."""
-    ordered = sorted(summaries, key=lambda summary: list(summary["parameters"].values()))
+    ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [

@@ -8,6 +8,7 @@ import numpy as np
 
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.series import CURVE_POINTS, Series
+from nishimori.comparison.tables import value_text
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
@@ -35,6 +36,8 @@ SHORT = {
     "noise_variance": r"\Delta",
     "input_dim": "d",
     "width_ratios": "d_l/d",
+    "weight_variance": r"\sigma_w^2",
+    "bias_variance": r"\sigma_b^2",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""
@@ -44,7 +47,7 @@ MARKERS = "osD^vPX"
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
     parts = [
-        f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else str(value)
+        f"${SHORT[name]} = {value_text(value)}$" if name in SHORT else value_text(value)
         for name, value in label.items()
     ]
     return ", ".join(parts) or "measured"
@@ -53,10 +56,11 @@ def label_text(label: dict[str, Any]) -> str:
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
     """What all points share: neither on the axis nor `shown` in the legend."""
     parameters = summaries[0]["parameters"]
-    parts = [parameters[name] for name in ("activation", "channel") if name in parameters and name not in shown]
-    for name in ("noise_variance", "input_dim", "sample_ratio", "depth"):
-        if name not in shown and name != axis:
-            parts.append(f"${SHORT[name]} = {parameters[name]:g}$")
+    said = [name for name in parameters if name not in shown and name != axis]
+    parts = [value_text(parameters[name]) for name in ("activation", "channel") if name in said]
+    for name in ("noise_variance", "input_dim", "sample_ratio", "depth", "weight_variance", "bias_variance"):
+        if name in said:
+            parts.append(f"${SHORT[name]} = {value_text(parameters[name])}$")
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])

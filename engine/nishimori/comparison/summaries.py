@@ -1,7 +1,7 @@
 """Reading the summaries that finished points left."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,14 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 def _keys(value: Any) -> set[str]:
     return set(value) if isinstance(value, dict) else set()
+
+
+def sorting_key(parameters: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """What points are sorted by: their parameters in turn, whatever they are and whichever they have."""
+    return [
+        (name, "" if isinstance(value, int | float) else type(value).__name__, value)
+        for name, value in parameters.items()
+    ]
 
 
 def load_summaries(directories: Sequence[Path]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nishimori.comparison.align import Agreement
+from nishimori.comparison.series import UNSAID
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -23,23 +24,33 @@ def with_error(value: float, error: float | None) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
+def value_text(value: Any) -> str:
+    """A parameter as it is shown, a list as its entries."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(value_text, value))
+    return str(value) if isinstance(value, str) else f"{value:g}"
+
+
 def describe(parameters: Mapping[str, Any]) -> str:
     """A point in a few words."""
     channel = f"{parameters['channel']} " if "channel" in parameters else ""
+    variances = (name for name in ("weight_variance", "bias_variance") if name in parameters)
     return (
-        f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
+        f"{value_text(parameters['activation'])} L={parameters['depth']} d={parameters['input_dim']} "
         f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
+        + "".join(f" {name}={value_text(parameters[name])}" for name in variances)
     )
 
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """One line a point: parameters, measured, theory, z, acceptance, verdict. The channel is a column where some point
-    has another than the Gaussian one."""
+    """One line a point: parameters, measured, theory, z, acceptance, verdict. Channel and variances of weights and
+    biases are columns where some point has others than the Gaussian one, 1 and 0."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
-    if any("channel" in summary["parameters"] for summary in summaries):
-        channels = [summary["parameters"].get("channel", "gaussian") for summary in summaries]
-        header, rows = ["channel", *header], [[name, *row] for name, row in zip(channels, rows, strict=True)]
+    for name in ("bias_variance", "weight_variance", "channel"):
+        if any(name in summary["parameters"] for summary in summaries):
+            values = [value_text(summary["parameters"].get(name, UNSAID[name])) for summary in summaries]
+            header, rows = [name, *header], [[value, *row] for value, row in zip(values, rows, strict=True)]
     return table(header, rows)
 
 
@@ -49,7 +60,7 @@ def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
     theory = (summary["theory"] or {}).get(observable)
     z = summary["z_scores"].get(observable)
     return [
-        parameters["activation"],
+        value_text(parameters["activation"]),
         str(parameters["depth"]),
         str(parameters["input_dim"]),
         f"{parameters['sample_ratio']:g}",

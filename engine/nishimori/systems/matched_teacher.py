@@ -38,11 +38,12 @@ class MatchedTeacher:
 
     def parameters(self, config: Config) -> dict[str, Any]:
         """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and
-        channel are named where they are not Gaussian; the noise variance of the logistic channel is that of the
+        channel are named where they are not Gaussian, variances of weights and biases where they are not 1 and 0, and
+        activations are a list where layers differ; the noise variance of the logistic channel is that of the
         noise inside, (pi temperature)^2 / 3."""
         network, kind = network_of(config), config.channel.kind
         return {
-            "activation": network.activation.name,
+            "activation": network.activation_names,
             "depth": network.depth,
             "width_ratios": [width / network.input_dim for width in network.widths],
             "input_dim": network.input_dim,
@@ -50,6 +51,8 @@ class MatchedTeacher:
             "noise_variance": channel_of(config).noise_variance,
             **({} if kind == "gaussian" else {"channel": kind}),
             **({} if network.readout == "gaussian" else {"readout": network.readout}),
+            **({} if network.weight_variance == 1 else {"weight_variance": network.weight_variance}),
+            **({} if network.bias_variance == 0 else {"bias_variance": network.bias_variance}),
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
@@ -58,8 +61,9 @@ class MatchedTeacher:
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The same for any parameters, between the points too; sizes enter through their ratios alone."""
-        readout = parameters.get("readout", "gaussian")
-        network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
+        optional = ("readout", "weight_variance", "bias_variance")
+        named = {name: parameters[name] for name in optional if name in parameters}
+        network = Network(1, (1,) * parameters["depth"], parameters["activation"], **named)
         channel = channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
         prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
