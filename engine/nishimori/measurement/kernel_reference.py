@@ -5,8 +5,8 @@ For labels and predictions averaged over readout, label noise and hidden weights
     E[-log N(y; 0, C)] = (tr(C^{-1} E y y^T) + logdet(2 pi C)) / 2,      E (m(x) - F*(x))^2 with m = A y
 
 ask for second moments of F alone. With one hidden layer they are the wide network's, whatever the width. With more,
-F F^T is averaged over the readout exactly, h h^T / d_L of the last hidden layer h, and over hidden layers drawn from
-the prior.
+F F^T is averaged over the readout and the output's bias exactly, s_a h h^T / d_L + b of the last hidden layer h, and
+over hidden layers drawn from the prior.
 """
 
 import math
@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from nishimori.measurement.information import GaussianReference
-from nishimori.models.activation_kernel import activation_kernel
+from nishimori.models.forward import batched_network
 from nishimori.models.problem import CPU, Problem
 from nishimori.models.randomness import Randomness
 from nishimori.models.wide_network import WideNetwork
-from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
 
 DRAWS = 64
@@ -46,7 +45,7 @@ class KernelReference:
     def exact(self) -> bool:
         """Whether the second moments of F are the wide network's at any width; F has mean 0 then."""
         network = self.problem.network
-        return network.depth <= 1 and (network.readout == "gaussian" or network.activation.odd)
+        return network.depth <= 1 and (network.readout == "gaussian" or all(one.odd for one in network.activations))
 
     @cached_property
     def information(self) -> GaussianReference:
@@ -83,8 +82,8 @@ class KernelReference:
         """Psi [instances, rows, columns] with E F F^T = Psi Psi^T given the hidden layers of one draw; F itself where
         the readout is fixed."""
         network, problem = self.problem.network, self.problem
-        kernel = activation_kernel(network.activation, CPU, torch.float64)
-        batched = BatchedNetwork(rows, network.widths, kernel, chains=1)
+        batched, scale = batched_network(network, rows, chains=1), math.sqrt(network.weight_variances[-1])
+        bias = rows.new_full((*rows.shape[:2], 1), math.sqrt(network.bias_variance))
         weights = problem.layout(1).empty(torch.float64, CPU)
         randomness = Randomness.of(self.seed, self.point, problem.instances, (0,))
         for draw in range(self.draws):
@@ -93,4 +92,5 @@ class KernelReference:
                 yield batched.forward(blocks).transpose(1, 2)
             else:
                 hidden = batched.forward_hidden(blocks).squeeze(1).transpose(1, 2)
-                yield hidden / math.sqrt(network.widths[-1])
+                features = scale * hidden / math.sqrt(network.widths[-1])
+                yield torch.cat([features, bias], dim=-1) if network.bias_variance else features

@@ -1,9 +1,10 @@
 """The infinitely wide network on the very inputs of a problem: a Gaussian process, exact at any input dimension.
 
-    K_0(x, x') = x . x' / d,      K_l(x, x') = E phi(u) phi(v),  (u, v) ~ N(0, K_{l-1} of the two inputs),
+    K_0(x, x') = s_1 x . x' / d + b,      K_l(x, x') = s_{l+1} E phi_l(u) phi_l(v) + b,  (u, v) ~ N(0, K_{l-1}),
 
-and F has covariance K_L. With one hidden layer of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law
-differs from the Gaussian one. With C = K + Delta I, in nats and per sample as everywhere,
+with the weight variances s_l, the readout's last, and the bias variance b; F has covariance K_L. With one hidden layer
+of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law differs from the Gaussian one. With C = K + Delta I,
+in nats and per sample as everywhere,
 
     mutual_information = logdet(I + K / Delta) / (2 n),     log_evidence = log N(y; 0, C) / n,
     prediction m(x) = k_x^T C^{-1} y,     bayes_error = mean over x of k_xx - k_x^T C^{-1} k_x.
@@ -100,17 +101,20 @@ class WideNetwork:
 
 def kernel_of(network: Network, left: Tensor, right: Tensor) -> Tensor:
     """K_L, [rows, columns], between inputs [rows, input_dim] and [columns, input_dim], float64."""
-    covariance = left @ right.T / network.input_dim
-    of_left, of_right = (rows.square().mean(-1) for rows in (left, right))
-    for _ in range(network.depth):
-        covariance = pair_moment(network.activation, covariance, of_left, of_right)
-        of_left, of_right = (second_moment(network.activation, variance) for variance in (of_left, of_right))
+    scale, *scales = network.weight_variances
+    shift = network.bias_variance
+    covariance = scale * (left @ right.T / network.input_dim) + shift
+    of_left, of_right = (scale * rows.square().mean(-1) + shift for rows in (left, right))
+    for activation, scale in zip(network.activations, scales, strict=True):
+        covariance = scale * pair_moment(activation, covariance, of_left, of_right) + shift
+        of_left, of_right = (scale * second_moment(activation, own) + shift for own in (of_left, of_right))
     return covariance
 
 
 def variance_of(network: Network, rows: Tensor) -> Tensor:
     """K_L(x, x) of every row, [rows]."""
-    variance = rows.square().mean(-1)
-    for _ in range(network.depth):
-        variance = second_moment(network.activation, variance)
+    scale, *scales = network.weight_variances
+    variance = scale * rows.square().mean(-1) + network.bias_variance
+    for activation, scale in zip(network.activations, scales, strict=True):
+        variance = scale * second_moment(activation, variance) + network.bias_variance
     return variance

@@ -179,8 +179,9 @@ class BatchedNetwork:
         addend: Sequence[Tensor],
         out: Sequence[Tensor],
     ) -> None:
-        """out = addend + sum_{i, mu} t_{i mu} dh_{L, i}(x_mu)/dw for W_1, ..., W_L and their biases, after `forward_hidden` or `forward`
-        of the same weights; consumes their buffers and `self.top_gradient`, where t may be.
+        """out = addend + sum_{i, mu} t_{i mu} dh_{L, i}(x_mu)/dw for W_1, ..., W_L and their biases, after
+        `forward_hidden` or `forward` of the same weights; consumes their buffers and `self.top_gradient`, where t may
+        be.
 
         `top_gradient` t is [instances, chains, d_L, samples]; a readout among `weights`, `addend` and `out`, and its
         bias, are not looked at.

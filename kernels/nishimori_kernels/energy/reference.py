@@ -40,9 +40,11 @@ DERIVATIVES: dict[str, Elementwise] = {
 
 Activation = str | tuple[Elementwise, Elementwise]
 """A name, or function and derivative."""
+Activations = Activation | list[Activation] | list[str]
+"""One of all hidden layers, or one each."""
 
 
-def _functions(activation: Activation | list[Activation], depth: int) -> list[tuple[Elementwise, Elementwise]]:
+def _functions(activation: Activations, depth: int) -> list[tuple[Elementwise, Elementwise]]:
     """Function and derivative of every hidden layer."""
     each = activation if isinstance(activation, list) else [activation] * depth
     return [(ACTIVATIONS[one], DERIVATIVES[one]) if isinstance(one, str) else one for one in each]
@@ -60,7 +62,7 @@ def _split(weights: Sequence[Tensor], variances: Variances) -> tuple[Sequence[Te
 def _layers(
     matrices: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     variances: Variances,
     biases: Sequence[Tensor] | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -79,7 +81,7 @@ def _layers(
 def top_hidden(
     matrices: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     variances: Variances = PLAIN,
     biases: Sequence[Tensor] | None = None,
 ) -> Tensor:
@@ -91,7 +93,7 @@ def top_hidden(
 def latent(
     weights: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     variances: Variances = PLAIN,
 ) -> Tensor:
     """F(x) = sqrt(s_a / d_L) a . h_L + sqrt(bias) b, [instances, chains, samples]."""
@@ -104,7 +106,7 @@ def latent(
 def pull_back_hidden(
     matrices: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     top_gradient: Tensor,
     variances: Variances = PLAIN,
 ) -> list[Tensor]:
@@ -116,7 +118,7 @@ def pull_back_hidden(
 def _down(
     matrices: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     variances: Variances,
     biases: Sequence[Tensor] | None,
     top_gradient: Tensor,
@@ -137,7 +139,7 @@ def _down(
 def pull_back(
     weights: Sequence[Tensor],
     inputs: Tensor,
-    activation: Activation | list[Activation],
+    activation: Activations,
     latent_gradient: Tensor,
     variances: Variances = PLAIN,
 ) -> list[Tensor]:

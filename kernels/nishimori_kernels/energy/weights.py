@@ -1,7 +1,8 @@
 """Weights of all chains in one flat buffer, layer by layer: W_1 of all chains of all instances, then W_2, ..., then a.
 
-A layer is contiguous, [instances, chains, d_l, d_{l-1}]; the readout [instances, chains, d_L] may be absent. Biases, where
-a network has them, come last: b_1, ..., b_L, each [instances, chains, d_l], and b of the output, [instances, chains, 1].
+A layer is contiguous, [instances, chains, d_l, d_{l-1}]; the readout [instances, chains, d_L] may be absent. Biases,
+where a network has them, come last: b_1, ..., b_L, each [instances, chains, d_l], and b of the output, [instances,
+chains, 1].
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,4 @@ class Split:
     def __call__(self, flat: Tensor) -> list[Tensor]:
         shapes = self._present(flat)
         pieces = flat.split([self.instances * self.chains * prod(shape) for shape in shapes])
-        return [
-            piece.view(self.instances, self.chains, *shape) for piece, shape in zip(pieces, shapes, strict=True)
-        ]
+        return [piece.view(self.instances, self.chains, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
