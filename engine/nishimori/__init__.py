@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.density import DensityTarget
     from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
+    from nishimori.models.mismatch import mismatched_teacher
     from nishimori.models.module import ModuleTarget
     from nishimori.models.posterior import Posterior
     from nishimori.models.problem import Problem, matched_teacher
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from nishimori.samplers.mclmc import MCLMC
     from nishimori.samplers.pcn import PCN
     from nishimori.samplers.replica_exchange import ReplicaExchange
-    from nishimori.sampling import Run, controlled_bayes_error, information, load, sample
+    from nishimori.sampling import Run, controlled_errors, information, load, sample
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ _HOMES = {
     "Posterior": "nishimori.models.posterior",
     "Problem": "nishimori.models.problem",
     "matched_teacher": "nishimori.models.problem",
+    "mismatched_teacher": "nishimori.models.mismatch",
     "RepriorisedPosterior": "nishimori.models.repriorised",
     "WideNetwork": "nishimori.models.wide_network",
     "HMC": "nishimori.samplers.hmc",
@@ -63,7 +65,7 @@ _HOMES = {
     "PCN": "nishimori.samplers.pcn",
     "ReplicaExchange": "nishimori.samplers.replica_exchange",
     "Run": "nishimori.sampling",
-    "controlled_bayes_error": "nishimori.sampling",
+    "controlled_errors": "nishimori.sampling",
     "information": "nishimori.sampling",
     "load": "nishimori.sampling",
     "sample": "nishimori.sampling",
@@ -94,10 +96,11 @@ __all__ = [
     "Run",
     "UnderdampedLangevin",
     "WideNetwork",
-    "controlled_bayes_error",
+    "controlled_errors",
     "information",
     "load",
     "matched_teacher",
+    "mismatched_teacher",
     "sample",
     "theory",
 ]

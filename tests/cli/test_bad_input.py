@@ -193,6 +193,9 @@ def test_a_damaged_calibration_record_is_named(tmp_path: Path, capsys: pytest.Ca
     record = out / "points" / point.identity / "calibration.json"
     record.write_text('{"instances": [0]}', encoding="utf-8")
     assert run(experiment, out) == 2
+    assert f"{record} cannot be read" in capsys.readouterr().err
+    (out / "points" / point.identity / "segments/000000.h5").unlink()
+    assert run(experiment, out) == 2
     message = capsys.readouterr().err
     assert str(record) in message and "remove the file" in message
 

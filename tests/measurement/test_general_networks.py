@@ -106,8 +106,12 @@ def test_the_control_variate_averages_over_teachers(widths: tuple[int, ...]):
     assert reference.exact == (len(widths) == 1)
     given, constant = reference.information, 9 / 2 * np.log(2 * np.pi * np.e * 0.2)
     assert abs(z_of(-given.log_density - constant - given.information)) < 3.5
-    error = (reference.wide.predictions() - problem.known_teacher().test_latent).square().mean(-1)
+    teacher = problem.known_teacher()
+    error = (reference.wide.predictions() - teacher.test_latent).square().mean(-1)
     assert abs(z_of(error - reference.squared_error)) < 3.5
+    vectors = effective_weights(teacher.weights, network)[:, 0]
+    squares = (reference.wide.effective_weights - vectors).square().mean(-1) / network.effective_variance
+    assert abs(z_of(1 - squares - reference.overlap)) < 3.5
     unbiased = dataclasses.replace(problem, network=dataclasses.replace(network, bias_variance=0.0))
     other = KernelReference(unbiased, draws=4).information  # the negative control
     assert abs(z_of(-other.log_density - constant - other.information)) > 10

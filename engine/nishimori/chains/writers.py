@@ -1,7 +1,8 @@
 """The files of one point: config, calibration, segments, states, information where it was measured, summary."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from nishimori.chains.files import publish_json
 from nishimori.chains.progress import Progress, silent
 from nishimori.chains.segments import Arrays, publish_arrays
 from nishimori.description.errors import BadInput
+
+BATCHES = "batches"
+"""Folder of a point that is sampled in batches of instances, each with files as those of a whole point."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,19 @@ class PointWriter:
     directory: Path
     points_in_experiment: int = 1
     progress: Progress = silent
+
+    def batch(self, number: int) -> "PointWriter":
+        """For the files of one batch of instances."""
+        return replace(self, directory=self.directory / BATCHES / f"{number:03d}")
+
+    def has_segment(self) -> bool:
+        """Whether an earlier attempt committed its draws."""
+        return (self.directory / "segments" / "000000.h5").exists()
+
+    def information(self) -> Any:
+        """What an earlier attempt published of the information, instance by instance, None where nothing was; JSON."""
+        path = self.directory / "information.json"
+        return json.loads(path.read_text(encoding="utf-8"))["instances"] if path.exists() else None
 
     def publish_config(self, config: Mapping[str, Any]) -> None:
         publish_json(self.directory / "config.json", config)

@@ -6,20 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
+from nishimori.comparison.approach import Approach, approaches, fit_power_law
 from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
+from nishimori.systems.mismatch import names_teacher
 
+MEAN_ERRORS = ("bayes_error", "posterior_mean_error")
 MEASURED_APART = ("mutual_information", "mutual_information_per_dim", "log_evidence")
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
 def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """The Bayes error; where no point has independent chains to measure it, the Gibbs error."""
-    return "bayes_error" if any("bayes_error" in summary["estimates"] for summary in summaries) else "gibbs_error"
+    """The error of the posterior mean: the Bayes error, or that of students who differ from their teachers where there
+    are some; where no point has independent chains to measure it, the Gibbs error."""
+    counts = {name: sum(name in summary["estimates"] for summary in summaries) for name in MEAN_ERRORS}
+    return max(counts, key=lambda name: counts[name]) if any(counts.values()) else "gibbs_error"
 
 
 def failures(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -71,6 +76,7 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
+        *[f"checks: {reason}" for reason in _unchecked(ordered)],
         *_choices(ordered),
         *_absent(ordered),
     ]
@@ -95,22 +101,30 @@ def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"sampler: {', '.join(f'{name} ({count} points)' for name, count in counts)}"] if counts else []
 
 
+def _unchecked(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why points have no Nishimori identities among their checks, each reason once."""
+    diagnostics = [summary["diagnostics"] for summary in summaries]
+    return sorted({told["unchecked"] for told in diagnostics if "unchecked" in told})
+
+
 def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    if all("bayes_error" in summary["estimates"] for summary in summaries):
+    if all(any(name in summary["estimates"] for name in MEAN_ERRORS) for summary in summaries):
         return []
-    return ['bayes_error needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
+    name = "posterior_mean_error" if _unchecked(summaries) else "bayes_error"
+    return [f'{name} needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
 
 
 def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> None:
     """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
     summaries = drawable(directories, observable, path)
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import overlay_figure, shared_title
+    from nishimori.comparison.figures import LINEAR_MODEL, RENORMALISED, overlay_figure, shared_title
 
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
-    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
+    theory = RENORMALISED if any(names_teacher(summary["parameters"]) for summary in summaries) else LINEAR_MODEL
+    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary, theory))
 
 
 def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path) -> Limits:
@@ -123,6 +137,18 @@ def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path)
     title = shared_title(summaries, "input_dim", set().union(*[row.label for row in rows]))
     publish(path, lambda temporary: extrapolation_figure(rows, observable, title, temporary))
     return rows, left_out
+
+
+def draw_approach(directories: Sequence[Path], observable: str, path: Path) -> list[Approach]:
+    """Differences from theory of all finished points in `directories`, drawn against d into `path`."""
+    summaries = drawable(directories, observable, path)
+    groups = approaches(summaries, observable)
+    from nishimori.chains.files import publish
+    from nishimori.comparison.figures import approach_figure, shared_title
+
+    title, law = shared_title(summaries, "input_dim", set().union(*[g.label for g in groups])), fit_power_law(groups)
+    publish(path, lambda temporary: approach_figure(groups, law, observable, title, temporary))
+    return groups
 
 
 def drawable(directories: Sequence[Path], observable: str, path: Path) -> list[dict[str, Any]]:

@@ -29,13 +29,13 @@ def extrapolation_table(rows: Sequence[Extrapolation], observable: str) -> str:
 def _row(row: Extrapolation) -> list[str]:
     fit = row.linear
     return [
-        _group(row.label),
+        group_text(row.label),
         ",".join(str(size) for size in sorted(set(row.sizes))),
         with_error(fit.limit, fit.standard_error),
         "-" if row.theory is None else f"{row.theory:.4f}",
         f"{row.z:+.2f}" if row.z == row.z else "-",
         with_error(fit.slope, fit.slope_standard_error),
-        _chi_square(fit.chi_square, fit.degrees_of_freedom),
+        chi_square_text(fit.chi_square, fit.degrees_of_freedom),
     ]
 
 
@@ -43,24 +43,26 @@ def _power(fit: PowerFit | None) -> list[str]:
     if fit is None:
         return ["-"] * 3
     limits = ", ".join(f"{limit:.4f}" for limit in fit.limit_interval)
-    chi_square = _chi_square(fit.chi_square, fit.degrees_of_freedom)
-    return [_power_text(fit), f"{fit.limit:.4f} [{limits}]", chi_square]
+    chi_square = chi_square_text(fit.chi_square, fit.degrees_of_freedom)
+    return [power_text(fit.power, fit.power_interval), f"{fit.limit:.4f} [{limits}]", chi_square]
 
 
-def _power_text(fit: PowerFit) -> str:
-    low, high = fit.power_interval
+def power_text(power: float, interval: tuple[float | None, float | None]) -> str:
+    """A fitted power with its interval, whose open ends say how far was looked."""
+    low, high = interval
     if low is None and high is None:
         return "undetermined"
     lower = f"<{POWERS[0]:g}" if low is None else f"{low:.2f}"
     upper = f">{POWERS[1]:g}" if high is None else f"{high:.2f}"
-    return f"{fit.power:.2f} [{lower}, {upper}]"
+    return f"{power:.2f} [{lower}, {upper}]"
 
 
-def _group(label: Mapping[str, Any]) -> str:
+def group_text(label: Mapping[str, Any]) -> str:
     """What tells a group from the others."""
     texts = {name: value_text(value) if isinstance(value, list) else str(value) for name, value in label.items()}
     return " ".join(f"{SHORT[name]}={text}" if name in SHORT else text for name, text in texts.items()) or "all"
 
 
-def _chi_square(value: float, degrees_of_freedom: int) -> str:
+def chi_square_text(value: float, degrees_of_freedom: int) -> str:
+    """A chi-square by degree of freedom."""
     return f"{value / degrees_of_freedom:.2f}" if degrees_of_freedom else "-"

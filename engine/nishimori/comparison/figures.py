@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
-from nishimori.comparison.series import CURVE_POINTS, Series
-from nishimori.comparison.tables import value_text
+from nishimori.comparison.series import CURVE_POINTS, OF_TEACHER, Series
+from nishimori.comparison.tables import VARIANCES, value_text
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
     "noise_variance": r"noise variance  $\Delta$",
     "input_dim": r"input dimension  $d$",
+    "teacher_noise_variance": r"noise variance of the teacher  $\Delta^*$",
     "bayes_error": r"Bayes error  $\varepsilon$",
     "generalization_error": r"generalization error  $E(y - \langle y \rangle)^2$",
     "gibbs_error": r"Gibbs error  $2\varepsilon$",
+    "posterior_mean_error": r"error of the posterior mean  $E(F^* - \langle F \rangle)^2$",
+    "posterior_variance": r"posterior variance  $E\langle (F - \langle F \rangle)^2 \rangle$",
     "train_mmse": r"training MMSE",
     "training_energy": r"training energy  $\langle (y - F)^2 \rangle$",
     "training_log_likelihood": r"training log likelihood  $\langle \log p(y \mid F) \rangle$",
@@ -28,6 +32,11 @@ SYMBOLS = {
     "mutual_information": r"mutual information  $I(\theta^*; D) / n$",
     "mutual_information_per_dim": r"mutual information  $I(\theta^*; D) / d$",
     "log_evidence": r"log evidence  $E \log Z / n$",
+    "kernel_bayes_error": r"infinitely wide network: $E(m - F^*)^2$",
+    "kernel_distance": r"distance to the infinitely wide network  $E(\langle F \rangle - m)^2$",
+    "kernel_overlap": r"infinitely wide network: overlap",
+    "kernel_mutual_information": r"infinitely wide network: information / $n$",
+    "divergence": r"KL to the infinitely wide network / $n$",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {
@@ -43,41 +52,54 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
 
+LINEAR_MODEL = "equivalent linear model"
+RENORMALISED = "renormalised kernel (conjecture)"
+"""What lines of theory are, of matched and of other students."""
+
 
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
-    parts = [
-        f"${SHORT[name]} = {value_text(value)}$" if name in SHORT else value_text(value)
-        for name, value in label.items()
-    ]
-    return ", ".join(parts) or "measured"
+    return ", ".join(dict.fromkeys(_said(name, value) for name, value in label.items())) or "measured"
+
+
+def _said(name: str, value: Any) -> str:
+    if name.startswith(OF_TEACHER):
+        return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
+    if name in SHORT and isinstance(value, list):
+        return f"${SHORT[name]}$ = {', '.join(map(value_text, value))}"
+    return f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else value_text(value)
 
 
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
     """What all points share: neither on the axis nor `shown` in the legend."""
     parameters = summaries[0]["parameters"]
     said = [name for name in parameters if name not in shown and name != axis]
-    parts = [value_text(parameters[name]) for name in ("activation", "channel") if name in said]
-    for name in ("noise_variance", "input_dim", "sample_ratio", "depth", "weight_variance", "bias_variance"):
-        if name in said:
-            parts.append(f"${SHORT[name]} = {value_text(parameters[name])}$")
+    named = ("activation", "channel", "noise_variance", "input_dim", "sample_ratio", "depth", *VARIANCES)
+    parts = [_said(name, parameters[name]) for name in named if name in said]
+    of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
+    apart = [_said(name, parameters[name]) for name in of_teacher if name in said]
+    student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return ", ".join([*parts, f"{teachers} teachers a point, bars: one standard error"])
+    ending = f"{teachers} teachers a point, bars: one standard error"
+    return student + ending if student else ", ".join([*parts, ending])
 
 
-def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: str, path: Path) -> None:
-    """Draw all series into `path` (PNG, or the format its suffix names)."""
+def overlay_figure(
+    series: Sequence[Series], axis: str, observable: str, title: str, path: Path, theory: str = LINEAR_MODEL
+) -> None:
+    """Draw all series into `path` (PNG, or the format its suffix names); `theory` is what the lines are."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for number, line in enumerate(series):
         _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
-    _levels_legend(axes, series)
+    _levels_legend(axes, series, theory)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
-    axes.set_xlabel(SYMBOLS.get(axis, axis))
+    believed = " that the student believes" if theory == RENORMALISED and axis == "noise_variance" else ""
+    axes.set_xlabel(SYMBOLS.get(axis, axis) + believed)
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +124,7 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
         _draw_extrapolation(axes, row, reach, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
     grey = "0.35"
     if any(row.theory is not None for row in rows):
-        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+        axes.plot([], [], color=grey, linewidth=1.4, label=LINEAR_MODEL)
     axes.plot([], [], color=grey, linestyle="--", linewidth=1.2, label=r"fit  $A + B/d$")
     if any(row.power and row.power.determined for row in rows):
         axes.plot([], [], color=grey, linestyle=":", linewidth=1.2, label=r"fit  $A + B/d^g$")
@@ -115,6 +137,47 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {label_text(row.label) for row in rows})
     figure.savefig(path, dpi=200)
+
+
+def approach_figure(groups: Sequence[Approach], law: PowerLaw, observable: str, title: str, path: Path) -> None:
+    """Draw |value - theory| against d, both logarithmic, with the law fitted to all groups and guides of slope -1/2 and
+    -1, into `path` (PNG, or what its suffix names). Points nearer to 0 than their error bar are hollow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    sizes = np.array(sorted({float(size) for group in groups for size in group.sizes}))
+    reach = np.geomspace(sizes[0] / 1.15, sizes[-1] * 1.15, CURVE_POINTS)
+    for number, (group, amplitude) in enumerate(zip(groups, law.amplitudes, strict=True)):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.plot(reach, abs(amplitude) * reach**-law.power, color=colour, linewidth=0.9, alpha=0.6, zorder=1)
+        _draw_differences(axes, group, colour, marker, shift=1 + 0.012 * (number - (len(groups) - 1) / 2))
+    top = max(float(np.abs(group.differences).max()) for group in groups)
+    for power, style, name in ((0.5, ":", "slope -1/2, the bound"), (1.0, "--", "slope -1")):
+        axes.plot(
+            reach, 2 * top * (reach / sizes[0]) ** -power, color="0.35", linestyle=style, linewidth=1.4, label=name
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.set_xlabel(SYMBOLS["input_dim"])
+    axes.set_ylabel(f"|{SYMBOLS.get(observable, observable)} - theory|")
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.savefig(path, dpi=200)
+
+
+def _draw_differences(axes: Any, group: Approach, colour: str, marker: str, shift: float) -> None:
+    sizes, values = group.sizes * shift, np.abs(group.differences)
+    lower = np.minimum(group.errors, 0.999 * values)
+    bars = {"color": colour, "capsize": 2, "elinewidth": 1.0, "markersize": 5, "linestyle": "none", "zorder": 3}
+    axes.errorbar(sizes, values, yerr=[lower, group.errors], marker="none", **bars)
+    clear = values > group.errors
+    axes.plot(sizes[clear], values[clear], marker, color=colour, markersize=5, label=label_text(group.label), zorder=4)
+    hollow = {"color": colour, "markerfacecolor": "white", "markersize": 5, "zorder": 4}
+    axes.plot(sizes[~clear], values[~clear], marker, **hollow)
 
 
 def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str, marker: str) -> None:
@@ -156,10 +219,10 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
     )
 
 
-def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
+def _levels_legend(axes: Any, series: Sequence[Series], theory: str) -> None:
     grey = "0.35"
     if any(len(line.curve) for line in series):
-        axes.plot([], [], color=grey, linewidth=1.4, label="equivalent linear model")
+        axes.plot([], [], color=grey, linewidth=1.4, label=theory)
     if any(line.prior_level is not None for line in series):
         axes.plot(
             [],

@@ -116,7 +116,7 @@ def fit_limit(points: SizedPoints, power: float = 1.0) -> LimitFit:
         slope_standard_error=unit * math.sqrt((variances * lever**2).sum()) / spread,
         chi_square=chi_square if freedom else 0.0,
         degrees_of_freedom=freedom,
-        p_value=_tail(chi_square, freedom),
+        p_value=tail(chi_square, freedom),
         instances=_instances((share * points.errors) ** 2, points.instances),
     )
 
@@ -140,7 +140,7 @@ def fit_power(points: SizedPoints) -> PowerFit:
         slope=best.slope,
         chi_square=best.chi_square,
         degrees_of_freedom=freedom,
-        p_value=_tail(best.chi_square, freedom),
+        p_value=tail(best.chi_square, freedom),
     )
 
 
@@ -172,7 +172,7 @@ def _limit_interval(fits: Sequence[LimitFit]) -> tuple[float, float]:
     return min(fit.limit - by for fit, by in reach), max(fit.limit + by for fit, by in reach)
 
 
-def _tail(chi_square: float, degrees_of_freedom: int) -> float:
+def tail(chi_square: float, degrees_of_freedom: int) -> float:
     return float(special.chdtrc(degrees_of_freedom, chi_square)) if degrees_of_freedom else math.nan
 
 

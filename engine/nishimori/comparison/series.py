@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim")
+AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
 CURVE_POINTS = 200
 QUADRATURE_POINTS = 50
 """Of a curve where some channel has no closed form, and every point takes its time."""
 
 UNSAID = {"readout": "gaussian", "channel": "gaussian", "weight_variance": 1.0, "bias_variance": 0.0}
 """Parameters that a point has only where they are something else."""
+
+OF_TEACHER = "teacher_"
+"""Begins the parameters that the teacher has on its own; where a point has not one of them, the teacher is matched."""
 
 Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Theory at any parameters; raises ValueError where there is none."""
@@ -40,8 +43,9 @@ class Series:
 def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
     """The first preferred parameter that takes more than one value."""
     for name in AXIS_PREFERENCE:
-        if len({summary["parameters"][name] for summary in summaries}) > 1:
-            return name
+        if all(name in summary["parameters"] for summary in summaries):
+            if len({summary["parameters"][name] for summary in summaries}) > 1:
+                return name
     return AXIS_PREFERENCE[0]
 
 
@@ -49,7 +53,7 @@ def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: 
     """Group points into series, ordered by their labels. Points without this estimate are left out."""
     groups = grouped(summaries, observable, axis)
     points = [summary["parameters"] for _, members in groups for summary in members]
-    closed = all(_value(point, "channel") == "gaussian" for point in points)
+    closed = all(value_of(point, "channel") == "gaussian" for point in points)
     reach = _reach([point[axis] for point in points], CURVE_POINTS if closed else QUADRATURE_POINTS)
     return [_series(label, points, observable, axis, reach, predict) for label, points in groups]
 
@@ -63,7 +67,7 @@ def grouped(
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for summary in points:
         parameters = summary["parameters"]
-        label = {name: _value(parameters, name) for name in varying if name in parameters or name in UNSAID}
+        label = {name: value_of(parameters, name) for name in varying if name in parameters or _goes_unsaid(name)}
         groups.setdefault(json.dumps(label), []).append(summary)
     keys = sorted(groups, key=lambda key: _order(groups[key][0]["parameters"], varying))
     return [(json.loads(key), groups[key]) for key in keys]
@@ -73,14 +77,19 @@ def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
     """Parameters that tell series apart; width ratios only where the depth does not say them already."""
     known = dict.fromkeys(name for point in parameters for name in point)
     names = [
-        name for name in known if name != axis and len({json.dumps(_value(point, name)) for point in parameters}) > 1
+        name for name in known if name != axis and len({json.dumps(value_of(point, name)) for point in parameters}) > 1
     ]
     ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
     return [name for name in names if not (name == "width_ratios" and ordinary)]
 
 
-def _value(parameters: Mapping[str, Any], name: str) -> Any:
-    return parameters.get(name, UNSAID.get(name))
+def value_of(parameters: Mapping[str, Any], name: str) -> Any:
+    """The value of a parameter that may go unsaid."""
+    return parameters.get(name, "matched" if name.startswith(OF_TEACHER) else UNSAID.get(name))
+
+
+def _goes_unsaid(name: str) -> bool:
+    return name in UNSAID or name.startswith(OF_TEACHER)
 
 
 def _order(parameters: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Any]]:
@@ -128,7 +137,7 @@ def _theory(
         predictions = [predict(point) for point in reach_of]
     except ValueError:
         return [], nothing
-    if not predictions or observable not in predictions[0]:
+    if not predictions or any(observable not in prediction for prediction in predictions):
         return [], nothing
     curve = [float(prediction[observable]) for prediction in predictions]
     if observable != "bayes_error" or axis != "sample_ratio":

@@ -3,8 +3,8 @@
 from nishimori.description.channels import Channel, LogisticChannel, channel_named
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.layers import network_sizes
 from nishimori.description.network import Network
+from nishimori.description.sizes import network_sizes
 
 
 def network_of(config: Config) -> Network:

@@ -11,6 +11,15 @@ Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 SamplerKind = Literal["auto", "hmc", "mala", "pcn", "underdamped_langevin", "mclmc", "replica_exchange"]
 InformationMethod = Literal["ais", "collapsed", "immse", "chain_rule"]
+TargetedEstimate = Literal[
+    "bayes_error",
+    "generalization_error",
+    "gibbs_error",
+    "train_mmse",
+    "overlap",
+    "function_overlap",
+    "mutual_information",
+]
 ActivationName = Literal["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu"]
 
 
@@ -88,7 +97,9 @@ class SamplerSection(_Section, frozen=True, kw_only=True):
 class RunSection(_Section, frozen=True, kw_only=True):
     """`warmup` transitions, then `draws` kept ones, `thin` transitions apart; `keep = "position"` also keeps every
     drawn position, which prediction at new inputs needs. `precision` "fp32" or "fp64" is that of everything but sums;
-    the others are precisions of the force alone, "auto" the fastest of those that loses little acceptance."""
+    the others are precisions of the force alone, "auto" the fastest of those that loses little acceptance.
+    `error_target` maps estimates to relative standard errors: batches of data.instances instances are sampled until all
+    are reached, at most `most_batches` (64 where there is a target)."""
 
     warmup: NonNegative = 50
     draws: Count = 200
@@ -97,6 +108,8 @@ class RunSection(_Section, frozen=True, kw_only=True):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "fp64", "bf16", "fp16", "tf32", "bf16x3", "auto"] = "fp32"
     keep: Literal["observables", "position"] = "observables"
+    error_target: dict[TargetedEstimate, Fraction] | None = None
+    most_batches: Count | None = None
 
 
 class InformationSection(_Section, frozen=True, kw_only=True):
@@ -118,6 +131,14 @@ class ObservablesSection(_Section, frozen=True, kw_only=True):
     layer_overlaps: tuple[Literal["weights", "features", "kernels"], ...] = ()
 
 
+class ControlSection(_Section, frozen=True, kw_only=True):
+    """The infinitely wide network as control variate of the Bayes error and the overlap: with `data_sets`, from 0 on,
+    both are what it has, known without sampling, and a small difference that is sampled; what is known is averaged over
+    the instances and as many data sets more, that of the mutual information too."""
+
+    data_sets: Annotated[int, msgspec.Meta(ge=0, le=10**6)] | None = None
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """One point: the experiment file without its sweep."""
 
@@ -129,6 +150,9 @@ class Config(_Section, frozen=True, kw_only=True):
     run: RunSection = RunSection()
     information: InformationSection = InformationSection()
     observables: ObservablesSection = ObservablesSection()
+    control: ControlSection = ControlSection()
+    teacher: dict[str, Any] = {}
+    """What the data have otherwise than the student: keys of [network] and [channel], see `description.teacher`."""
 
 
 def to_plain(config: Config) -> dict[str, Any]:

@@ -16,7 +16,9 @@ import msgspec
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.information import with_information_defaults
-from nishimori.description.layers import network_sizes, require_integrable_readout, with_layers_said_once
+from nishimori.description.layers import require_integrable_readout, with_layers_said_once
+from nishimori.description.sizes import network_sizes, require_noise, require_weights, sample_count
+from nishimori.description.teacher import with_teacher
 
 IDENTITY_DIGITS = 12
 OPTIONAL_SAMPLER_KEYS = (
@@ -47,8 +49,10 @@ ADDED_SINCE = {
         "over_relaxed": (None, False),
         "inverse_temperatures": (None,),
     },
-    "run": {"keep": ("observables",)},
+    "run": {"keep": ("observables",), "error_target": (None,), "most_batches": (None,)},
     "observables": {"layer_overlaps": ([], ())},
+    "teacher": {},
+    "control": {"data_sets": (None,)},
 }
 """Keys younger than the first run directories, with the values that mean what went without saying: left out of the
 identity there, so that an old experiment keeps its identity, its random numbers and its results."""
@@ -136,9 +140,10 @@ def _grouped(points: Sequence[Point]) -> Iterator[tuple[str, int]]:
 def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """The document as validated, defaults written back; swept keys keep the value of the base, if it has one."""
     plain = to_plain(point.config)
-    for dotted in point.swept:
-        section, key = dotted.split(".")
-        plain[section][key] = base.get(section, {}).get(key)
+    for dotted, value in point.swept.items():
+        section, _, key = dotted.partition(".")
+        for name in [key] if key else value:
+            plain[section][name] = base.get(section, {}).get(name)
     return plain
 
 
@@ -146,9 +151,14 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    config = with_layers_said_once(with_information_defaults(_with_sampler_defaults(_validate(document))))
+    sampled = _with_sampler_defaults(with_teacher(_resolved(document), _resolved))
+    config = _with_batches(with_information_defaults(sampled))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
+
+
+def _resolved(document: Mapping[str, Any]) -> Config:
+    return with_layers_said_once(_validate(document))
 
 
 def _validate(document: Mapping[str, Any]) -> Config:
@@ -160,7 +170,7 @@ def _validate(document: Mapping[str, Any]) -> Config:
 
 def _sentence(message: str) -> str:
     """msgspec's message with the key first and a remedy last."""
-    what, _, where = message.partition(" - at `$")
+    what, _, where = message.replace("`key` in ", "").partition(" - at `$")
     section = where.rstrip("`").lstrip(".")
     unknown = re.search(r"unknown field `([^`]*)`", what)
     if unknown:
@@ -221,6 +231,26 @@ def _with_sampler_defaults(config: Config) -> Config:
     return msgspec.structs.replace(config, sampler=msgspec.structs.replace(section, **unsaid))
 
 
+MOST_BATCHES = 64
+
+
+def _with_batches(config: Config) -> Config:
+    """With an error target, how many batches at most. Raises BadInput for that number alone, and an empty target."""
+    run = config.run
+    if run.error_target is None:
+        if run.most_batches is not None:
+            raise BadInput("run.most_batches goes with run.error_target; set that, or remove run.most_batches")
+        return config
+    if not run.error_target:
+        raise BadInput("run.error_target names no estimate; write { bayes_error = 0.01 } for one per cent")
+    if "mutual_information" in run.error_target and config.information.method is None:
+        raise BadInput("run.error_target names mutual_information, which is not measured; set information.method")
+    if config.data.instances < 2:
+        raise BadInput("run.error_target needs data.instances = 2 or more: error bars are those over instances")
+    most = MOST_BATCHES if run.most_batches is None else run.most_batches
+    return msgspec.structs.replace(config, run=msgspec.structs.replace(run, most_batches=most))
+
+
 def known_kinds() -> list[str]:
     """The kinds of sampler an experiment can name."""
     return _known_values("sampler.kind")
@@ -229,15 +259,15 @@ def known_kinds() -> list[str]:
 def _require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
-    _require_noise(config)
+    require_noise(config)
+    _require_controllable(config)
     sampler = config.sampler
     if sampler.num_steps is not None and sampler.path_length is not None:
         raise BadInput("sampler.num_steps and sampler.path_length are both given; keep one of them")
     kinds = config.observables.layer_overlaps
     if len(set(kinds)) < len(kinds):
         raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
-    if config.network.readout == "fixed" and not network_sizes(config):
-        raise BadInput('network.readout = "fixed" leaves a network without hidden layers no weights; add a layer')
+    require_weights(config)
     for key, value, remedy in (
         ("sampler.target", sampler.target, "plain"),
         ("information.method", config.information.method, "ais"),
@@ -258,33 +288,19 @@ def _require_sense(config: Config) -> None:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 
 
-def _require_noise(config: Config) -> None:
-    """Raises BadInput unless the channel has the one of noise_variance and temperature that its kind takes."""
-    kind = config.channel.kind
-    given = {"noise_variance": config.channel.noise_variance, "temperature": config.channel.temperature}
-    wanted, other = ("temperature", "noise_variance") if kind == "logistic" else ("noise_variance", "temperature")
-    if given[wanted] is None:
-        raise BadInput(f'channel.{wanted} is missing; add it, as channel.kind = "{kind}" takes one')
-    if given[other] is not None:
-        raise BadInput(f'channel.{other} does not go with channel.kind = "{kind}"; give channel.{wanted} alone')
-
-
-def sample_count(config: Config) -> int:
-    """Training samples an instance. Raises BadInput unless exactly one of sample_ratio and samples gives one or
-    more."""
-    data = config.data
-    if (data.sample_ratio is None) == (data.samples is None):
-        raise BadInput("data needs either sample_ratio or samples; give one of them")
-    if data.samples is not None:
-        return data.samples
-    ratio = data.sample_ratio or 0.0
-    samples = round(ratio * config.network.input_dim)
-    if samples < 1:
+def _require_controllable(config: Config) -> None:
+    if config.control.data_sets is None:
+        return
+    if config.channel.kind != "gaussian":
         raise BadInput(
-            f"data.sample_ratio = {ratio:g} gives zero samples at network.input_dim = "
-            f"{config.network.input_dim}; raise one of them"
+            f'control.data_sets does not go with channel.kind = "{config.channel.kind}": the infinitely wide network '
+            "is solved exactly for Gaussian noise alone; remove it"
         )
-    return samples
+    if config.sampler.start == "teacher" or (config.sampler.start == "prior" and config.sampler.chains == 1):
+        raise BadInput(
+            'control.data_sets needs two independent chains; set sampler.start to "both", or to "prior" with two '
+            "chains or more"
+        )
 
 
 def _parse_override(text: str) -> tuple[str, Any]:
@@ -298,13 +314,14 @@ def _parse_override(text: str) -> tuple[str, Any]:
 
 
 def _set(document: dict[str, Any], dotted: str, value: Any) -> None:
+    """A dotted key; or several keys of one section, from a table."""
     section, _, key = dotted.partition(".")
-    if not key:
-        raise BadInput(f"{dotted} is not a dotted key; write it as section.key")
+    if not key and not isinstance(value, dict):
+        raise BadInput(f"{dotted} is not a dotted key; write it as section.key, or give tables of its keys")
     table = document.setdefault(section, {})
     if not isinstance(table, dict):
         raise BadInput(f"[{section}] must be a table; write [{section}] on a line of its own")
-    table[key] = value
+    table.update({key: value} if key else value)
 
 
 Axis = list[dict[str, Any]]

@@ -1,29 +1,11 @@
-"""What [network] says of its layers: their sizes, and what there is one of each."""
+"""What [network] says of its layers: what there is one of each, and whether the top one can be integrated out."""
 
 import msgspec
 
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.network_fields import one_or_each
-
-
-def network_sizes(config: Config) -> tuple[int, ...]:
-    """Hidden widths. Raises BadInput unless exactly one of widths and depth gives them."""
-    network = config.network
-    if (network.widths is None) == (network.depth is None):
-        raise BadInput("network needs either widths or depth; give one of them")
-    if network.widths is not None:
-        if network.width_ratios is not None:
-            raise BadInput("network.width_ratios goes with depth; remove it or replace widths by depth")
-        return network.widths
-    depth, ratios = network.depth or 0, 1.0 if network.width_ratios is None else network.width_ratios
-    by_layer = ratios if isinstance(ratios, tuple) else (ratios,) * depth
-    if len(by_layer) != depth:
-        raise BadInput(f"network.width_ratios has {len(by_layer)} entries for depth {depth}; give one a hidden layer")
-    widths = tuple(round(ratio * network.input_dim) for ratio in by_layer)
-    if any(width < 1 for width in widths):
-        raise BadInput("network.width_ratios makes a layer without units; raise it or input_dim")
-    return widths
+from nishimori.description.sizes import network_sizes
 
 
 def with_layers_said_once(config: Config) -> Config:

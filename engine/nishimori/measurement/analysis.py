@@ -18,11 +18,12 @@ from nishimori.measurement.convergence import (
     stuck_chains,
 )
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
-from nishimori.measurement.identities import Check, Evidence, exact_checks, virial_check
+from nishimori.measurement.identities import Check, Evidence, exact_checks, mismatched_checks, virial_check
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.labels import label_errors
+from nishimori.measurement.mismatched import add_posterior_mean, spread_by_disorder
 from nishimori.measurement.observables import MatchedTeacherObservables
-from nishimori.measurement.observers import Observer
+from nishimori.measurement.observers import Observer, is_led
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Behaviour, Verdict, judge
 from nishimori.models.collapsed import CollapsedPosterior
@@ -34,6 +35,7 @@ MEANS = (
     "training_energy",
     "training_log_likelihood",
     "train_mmse",
+    "train_gibbs_error",
     "gibbs_error",
     "gibbs_classification_error",
     "function_overlap",
@@ -92,7 +94,7 @@ def _matched(
     means = [name for name in (*MEANS, "rao_blackwell_gibbs_error", *own) if name in draws]
     norms = _norms(observer, observables)
     ratios = [name for name in norms if name in draws]
-    judged = [*means, *ratios, *(name for name in ("bayes_error",) if name in draws)]
+    judged = [*means, *ratios, *(name for name in (observables.mean_error,) if name in draws)]
     convergences = {name: measured(draws[name], plan) for name in judged}
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in (*means, *ratios)}
     estimates = _scalar_estimates(per_instance, convergences, norms)
@@ -102,18 +104,30 @@ def _matched(
     pairs = plan.independent_pairs()
     if pairs:
         value, variance = predictions.bayes_error(observables.test_latent, pairs)
-        per_instance["bayes_error"] = value.cpu().numpy()
-        estimates["bayes_error"] = disorder_mean(per_instance["bayes_error"], variance.cpu().numpy())
+        per_instance[observables.mean_error] = value.cpu().numpy()
+        estimates[observables.mean_error] = disorder_mean(per_instance[observables.mean_error], variance.cpu().numpy())
     for name, (value, variance) in label_errors(observables, predictions, pairs).items():
         per_instance[name] = value.cpu().numpy()
         estimates[name] = disorder_mean(per_instance[name], variance.cpu().numpy())
-    evidence = evidence_of(record, plan, observer, observables, intervals)
-    checks = exact_checks(evidence)
-    behaviour = _behaviour(record, _decay_time(record, plan), alarms)
-    exact = sum(check.exact for check in checks)
-    verdict = judge(estimates, convergences, checks, behaviour, checks_in_experiment or exact)
-    if pairs and evidence.noise_variance is not None:
-        estimates["generalization_error"] = estimates["bayes_error"].shifted(evidence.noise_variance)
+    if observables.matched:
+        checks = exact_checks(evidence_of(record, plan, observer, observables, intervals))
+    else:
+        checks = mismatched_checks(record.draws)
+    # Chains that were led by an annealed likelihood did not get there at a rate of their own.
+    behaviour = _behaviour(record, 0.0 if is_led(observer.target, plan) else _decay_time(record, plan), alarms)
+    exact = max(1, sum(check.exact for check in checks))
+    verdict = judge(
+        spread_by_disorder(estimates, observables.matched),
+        convergences,
+        checks,
+        behaviour,
+        checks_in_experiment or exact,
+    )
+    if pairs and observables.gaussian:
+        noise = observables.teacher_channel.noise_variance
+        estimates["generalization_error"] = estimates[observables.mean_error].shifted(noise)
+    if pairs and observables.named_apart:
+        add_posterior_mean(estimates, per_instance, observables.mean_error)
     return Analysis(estimates, convergences, per_instance, norms["overlap"], checks, behaviour, verdict, norms)
 
 

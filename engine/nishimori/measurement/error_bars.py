@@ -54,6 +54,18 @@ def disorder_ratio(numerator: Values, denominator: Values, monte_carlo_variance:
     return Estimate(ratio, error, float(monte_carlo_variance.sum()) / (count * scale) ** 2)
 
 
+def controlled_mean(known: Values, further: Values, measured: Values, monte_carlo_variance: Values) -> Estimate:
+    """Mean of `known` [instances] and `further` [any], which need no sampling, minus that of `measured` [instances].
+
+    The two values of an instance may be correlated, which the error bar counts; `further` ones are of other data sets.
+    """
+    count, all_known = len(measured), len(measured) + len(further)
+    value = float((known.sum() + further.sum()) / all_known - measured.mean())
+    own = standard_error_of(count / all_known * known - measured) ** 2
+    rest = (len(further) / all_known * standard_error_of(further)) ** 2 if len(further) > 1 else 0.0
+    return Estimate(value, math.sqrt(own + rest), float(monte_carlo_variance.sum()) / count**2)
+
+
 def posterior_mean(values: Values, monte_carlo_variance: Values) -> Estimate:
     """Mean over the instances as given, with no disorder to average over: the error is the Monte Carlo error alone."""
     variance = float(monte_carlo_variance.sum()) / len(values) ** 2

@@ -178,6 +178,11 @@ def _relation(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Check
     yield check("train_test_relation", statement, centre + slopes, exact=False)
 
 
+def mismatched_checks(draws: Mapping[str, Values]) -> list[Check]:
+    """What still holds where the student differs from its teacher: the virial theorem, data set by data set."""
+    return [check("virial", VIRIAL, draws["virial"].mean(axis=(1, 2)) - 1)] if "virial" in draws else []
+
+
 def number_of_checks(
     plan: ChainPlan,
     network: Network,

@@ -11,12 +11,12 @@ and knows the first two terms without sampling has a small error bar.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nishimori.measurement.error_bars import Estimate, disorder_mean
+from nishimori.measurement.error_bars import Estimate, controlled_mean, disorder_mean, standard_error_of
 from nishimori.measurement.evidence import EvidenceBounds
 
 Values = NDArray[np.float64]
@@ -46,8 +46,11 @@ class Bracket:
     @classmethod
     def unbiased(cls, values: Values, variance: Values) -> "Bracket":
         """From values by instance that need no bounds, [instances], and their Monte Carlo variances."""
-        mean = disorder_mean(values, variance)
-        return cls(mean, mean, Estimate(0.0, 0.0, 0.0), mean)
+        return cls.same(disorder_mean(values, variance))
+
+    @classmethod
+    def same(cls, estimate: Estimate) -> "Bracket":
+        return cls(estimate, estimate, Estimate(0.0, 0.0, 0.0), estimate)
 
     @property
     def midpoint(self) -> float:
@@ -65,24 +68,45 @@ class GaussianReference:
     """The Gaussian process that labels are compared with; per instance, in nats, [instances] each.
 
     `log_density` is log N(y; 0, C) of the instance's labels; `information` the instance's term of
-    E[-log N(y; 0, C)] - (n / 2) log(2 pi e Delta), the labels averaged over.
+    E[-log N(y; 0, C)] - (n / 2) log(2 pi e Delta), the labels averaged over. `further` holds that term of other data
+    sets, [any], over which it is averaged too.
     """
 
     log_density: Values
     information: Values
+    further: Values = field(default_factory=lambda: np.zeros(0))
+
+    def minus(self, divergence: Values, variance: Values, samples: int) -> Estimate:
+        """The mean of the term minus that of `divergence` [instances], in nats a sample."""
+        known, further = self.information / samples, self.further / samples
+        return controlled_mean(known, further, divergence / samples, variance / samples**2)
+
+    def mean(self, samples: int) -> Estimate:
+        """Of the term itself, in nats a sample."""
+        values = np.concatenate([self.information, self.further]) / samples
+        return disorder_mean(values, np.zeros_like(values))
 
 
 @dataclass(frozen=True, eq=False)
 class Integrand:
-    """What an integral or a sum was made of: its `nodes`, its value and standard error over instances there, [nodes].
+    """What an integral or a sum was made of: its `nodes`, [nodes], and its values there, [instances, nodes].
 
     Of "immse" the nodes are signal-to-noise ratios and the values training MMSEs; of "chain_rule" they are numbers of
     samples, and the values what the next label tells of the weights, in nats.
     """
 
     nodes: Values
-    values: Values
-    standard_errors: Values
+    by_instance: Values
+
+    @property
+    def values(self) -> Values:
+        """[nodes]."""
+        return self.by_instance.mean(0)
+
+    @property
+    def standard_errors(self) -> Values:
+        """Over instances, [nodes]."""
+        return np.array([standard_error_of(column) for column in self.by_instance.T])
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,78 +130,101 @@ class Summed:
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """All that a measurement left, instance by instance: `bounds` on the evidence, or what a sum came to.
+
+    `log_likelihood` is log p(y | theta*, X), [instances], in nats; `reference` the Gaussian process of a controlled
+    estimate; `acceptance` is the mean over all transitions.
+    """
+
+    method: str
+    samples: int
+    log_likelihood: Values
+    found: EvidenceBounds | Summed
+    reference: GaussianReference | None
+    acceptance: float
+
+
+@dataclass(frozen=True, eq=False)
 class Information:
     """Mutual information and log evidence, in nats a sample; standard errors are those over instances.
 
     `mutual_information` is plain; `controlled` the same number with the Gaussian process as control variate, and
     `divergence` the KL that it subtracts from `reference`, the process's own term; these three are None where no
-    reference was given. `evidence` holds the bounds of every instance, in nats and not a sample, where there are some;
-    `integrand` what was summed, where something was; `acceptance` is the mean over all transitions, and `alarms` say
-    what looked wrong.
+    reference was given. `measured` is what all of them were made of.
     """
 
+    measured: Measured
     mutual_information: Bracket
     log_evidence: Bracket
-    controlled: Bracket | None
-    divergence: Bracket | None
-    reference: Estimate | None
-    evidence: EvidenceBounds | None
-    acceptance: float
-    method: str = "ais"
-    integrand: Integrand | None = None
-    alarms: tuple[str, ...] = ()
+    controlled: Bracket | None = None
+    divergence: Bracket | None = None
+    reference: Estimate | None = None
 
     @property
     def best(self) -> Bracket:
         """The mutual information with the smaller error bar: `controlled` where there is a control variate."""
         return self.controlled or self.mutual_information
 
-    @classmethod
-    def of(
-        cls,
-        evidence: EvidenceBounds,
-        log_likelihood: Values,
-        samples: int,
-        acceptance: float,
-        gaussian: GaussianReference | None = None,
-        method: str = "ais",
-    ) -> "Information":
-        """From bounds on the evidence; `log_likelihood` is log p(y | theta*, X), [instances], in nats."""
-        mutual = _minus(log_likelihood, evidence, samples)
-        bounds = _bracket(evidence, np.zeros_like(evidence.lower), samples)
-        if gaussian is None:
-            return cls(mutual, bounds, None, None, None, evidence, acceptance, method)
-        return cls(
-            mutual,
-            bounds,
-            _minus(gaussian.information + gaussian.log_density, evidence, samples),
-            _bracket(evidence, gaussian.log_density, samples),
-            _reference(gaussian, samples),
-            evidence,
-            acceptance,
-            method,
-        )
+    @property
+    def method(self) -> str:
+        return self.measured.method
+
+    @property
+    def acceptance(self) -> float:
+        """The mean over all transitions."""
+        return self.measured.acceptance
+
+    @property
+    def evidence(self) -> EvidenceBounds | None:
+        """The bounds of every instance, in nats and not a sample, where there are some."""
+        return self.measured.found if isinstance(self.measured.found, EvidenceBounds) else None
+
+    @property
+    def integrand(self) -> Integrand | None:
+        """What was summed, where something was."""
+        return self.measured.found.integrand if isinstance(self.measured.found, Summed) else None
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What looked wrong."""
+        return self.measured.found.alarms if isinstance(self.measured.found, Summed) else ()
 
     @classmethod
-    def summed(
-        cls, method: str, measured: Summed, log_likelihood: Values, samples: int, gaussian: GaussianReference | None
-    ) -> "Information":
-        """From a measurement without bounds; `log_likelihood` is log p(y | theta*, X), [instances], in nats."""
-        total, divergence = measured.total, measured.divergence
-        variance = total.variance / samples**2
-        plain = Bracket.unbiased(total.value / samples, variance)
-        evidence = Bracket.unbiased((log_likelihood - total.value) / samples, variance)
-        told = None, measured.acceptance, method, measured.integrand, measured.alarms
-        if gaussian is None or divergence is None:
-            return cls(plain, evidence, None, None, None, *told)
-        variance = divergence.variance / samples**2
-        controlled = Bracket.unbiased((gaussian.information - divergence.value) / samples, variance)
-        against = Bracket.unbiased(divergence.value / samples, variance)
-        return cls(plain, evidence, controlled, against, _reference(gaussian, samples), *told)
+    def of(cls, measured: Measured) -> "Information":
+        if isinstance(measured.found, EvidenceBounds):
+            return _between_bounds(measured, measured.found)
+        return _summed(measured, measured.found)
 
 
-def _reference(gaussian: GaussianReference, samples: int) -> Estimate:
-    return disorder_mean(gaussian.information / samples, np.zeros_like(gaussian.information))
+def _between_bounds(measured: Measured, evidence: EvidenceBounds) -> Information:
+    samples, gaussian = measured.samples, measured.reference
+    mutual = _minus(measured.log_likelihood, evidence, samples)
+    bounds = _bracket(evidence, np.zeros_like(evidence.lower), samples)
+    if gaussian is None:
+        return Information(measured, mutual, bounds)
+    lower, upper = (bound - gaussian.log_density for bound in (evidence.lower, evidence.upper))
+    variances = evidence.lower_variance, evidence.upper_variance
+    divergence = _bracket(evidence, gaussian.log_density, samples)
+    controlled = Bracket(
+        gaussian.minus(upper, variances[1], samples),
+        gaussian.minus(lower, variances[0], samples),
+        divergence.gap,
+        gaussian.minus((lower + upper) / 2, (variances[0] + variances[1]) / 4, samples),
+    )
+    return Information(measured, mutual, bounds, controlled, divergence, gaussian.mean(samples))
+
+
+def _summed(measured: Measured, found: Summed) -> Information:
+    samples, gaussian, total, divergence = measured.samples, measured.reference, found.total, found.divergence
+    variance = total.variance / samples**2
+    plain = Bracket.unbiased(total.value / samples, variance)
+    evidence = Bracket.unbiased((measured.log_likelihood - total.value) / samples, variance)
+    if gaussian is None or divergence is None:
+        return Information(measured, plain, evidence)
+    controlled = Bracket.same(gaussian.minus(divergence.value, divergence.variance, samples))
+    against = Bracket.unbiased(divergence.value / samples, divergence.variance / samples**2)
+    return Information(measured, plain, evidence, controlled, against, gaussian.mean(samples))
 
 
 def _bracket(evidence: EvidenceBounds, offset: Values, samples: int) -> Bracket:

@@ -34,7 +34,7 @@ def label_errors(
     truth, errors = observables.test_label_means, {}
     if pairs:
         value, variance = means.bayes_error(truth, pairs)
-        noise = observables.law.variance(observables.test_latent).mean(-1).squeeze(1)
+        noise = observables.teacher_law.variance(observables.test_latent).mean(-1).squeeze(1)
         errors["generalization_error"] = (value + noise, variance)
     if observables.law.classes:
         errors["classification_error"] = means.jackknife(lambda mean: _error_of_the_vote(mean, truth), corrected=True)

@@ -1,4 +1,4 @@
-"""What one draw of a matched-teacher posterior says, computed on its device."""
+"""What one draw of the posterior of a student with a teacher says, computed on its device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nishimori.description import GaussianChannel
 from nishimori.measurement.overlaps import effective_weights, layer_norms, mean_product, pair_mean_product
+from nishimori.models.label_laws import label_law
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.samplers.base import State
@@ -22,12 +23,14 @@ MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
 class Observation:
     """`values[name]` is [instances, chains], or [instances, pairs] for two-replica observables; `test_predictions`
     F on the test inputs, [instances, chains, test_samples], where there are some, or its mean given what is sampled,
-    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; all float64."""
+    with `test_variance` left about it, and `label_means` E[y | F] there where that is not F; `effective_weights` v,
+    [instances, chains, input_dim]; all float64."""
 
     values: dict[str, Tensor]
     test_predictions: Tensor | None = None
     test_variance: Tensor | None = None
     label_means: Tensor | None = None
+    effective_weights: Tensor | None = None
 
 
 class MatchedTeacherObservables:
@@ -49,23 +52,34 @@ class MatchedTeacherObservables:
     virial            theta . grad U / number of sampled parameters; its posterior mean is 1 for every data set
     replica_overlap, replica_function_overlap, bayes_error
                       v^A . v^B / input_dim, mean F_A F_B, mean (F* - F_A)(F* - F_B) for each pair (A, B)
+
+    Of a student that differs from its teacher the last is no Bayes error and called posterior_mean_error, and in place
+    of train_mmse there is train_gibbs_error, mean (F - F*)^2 on the training inputs.
     """
 
     def __init__(self, posterior: Posterior, pairs: Sequence[tuple[int, int]]) -> None:
-        teacher, device = posterior.problem.known_teacher(), posterior.device
+        problem, device = posterior.problem, posterior.device
+        teacher = problem.teacher or problem.known_teacher()
         self.posterior = posterior
         self.pairs = torch.tensor(list(pairs), dtype=torch.int64, device=device).reshape(-1, 2).T
         """[2, pairs]."""
-        self.network = posterior.problem.network
+        self.network = problem.network
         self.input_dim = self.network.input_dim
-        self.labels = posterior.problem.labels.to(device).unsqueeze(1)
-        self.law, self.gaussian = posterior.law, isinstance(posterior.problem.channel, GaussianChannel)
+        self.labels = problem.labels.to(device).unsqueeze(1)
+        self.law, self.gaussian = posterior.law, isinstance(problem.channel, GaussianChannel)
+        self.matched = not problem.mismatch
+        self.mean_error = "bayes_error" if self.matched else "posterior_mean_error"
+        """What E (F* - <F>)^2 is called."""
+        self.named_apart = teacher.network is not None
+        """Whether the teacher was described on its own, be it like the student or not."""
+        self.teacher_channel = teacher.channel or problem.channel
+        self.teacher_law = self.law if self.matched else label_law(self.teacher_channel, device)
         self.latent = teacher.latent.to(device).unsqueeze(1)
         self.test_latent = teacher.test_latent.to(device).unsqueeze(1)
-        self.weights = effective_weights(teacher.weights, self.network).to(device)
+        self.weights = effective_weights(teacher.weights, teacher.network or self.network).to(device)
         self.squared_norm = mean_product(self.weights, self.weights).squeeze(1)
         """|v*|^2 / input_dim, [instances]."""
-        self.test_label_means = self.law.mean(self.test_latent)
+        self.test_label_means = self.teacher_law.mean(self.test_latent)
         """E[y | F*] on the test inputs, [instances, 1, test_samples]."""
 
     def __call__(self, state: State, weights: Position | None = None) -> Observation:
@@ -77,7 +91,7 @@ class MatchedTeacherObservables:
         train_error, test_error = train - self.latent, test - self.test_latent
         values = {
             **fit_of(self.posterior, self.labels, train),
-            "train_mmse": train_error.square().mean(-1) / 2,
+            **self._of_training(train_error.square().mean(-1)),
             "gibbs_error": test_error.square().mean(-1),
             "function_overlap": mean_product(test, self.test_latent),
             "function_norm": mean_product(test, test),
@@ -92,8 +106,11 @@ class MatchedTeacherObservables:
         if self.pairs.numel():
             values["replica_overlap"] = pair_mean_product(vectors, self.pairs)
             values["replica_function_overlap"] = pair_mean_product(test, self.pairs)
-            values["bayes_error"] = pair_mean_product(test_error, self.pairs)
-        return Observation(values, test, label_means=label_means)
+            values[self.mean_error] = pair_mean_product(test_error, self.pairs)
+        return Observation(values, test, label_means=label_means, effective_weights=vectors)
+
+    def _of_training(self, squared_error: Tensor) -> dict[str, Tensor]:
+        return {"train_mmse": squared_error / 2} if self.matched else {"train_gibbs_error": squared_error}
 
     def at_teacher(self) -> dict[str, NDArray[np.float64]]:
         """One-point observables at the teacher, [instances]."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
+from nishimori.chains.start import ChainPlan
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.layer_overlaps import KINDS, LayerOverlaps
 from nishimori.measurement.observables import MatchedTeacherObservables, Observation
@@ -39,15 +41,29 @@ def is_single(target: Target) -> bool:
 
 
 def has_teacher(target: Target) -> bool:
-    """Whether labels came from a teacher of the student's kind through the channel that the target assumes."""
+    """Whether labels came from a teacher of the student's kind through the channel that the target assumes: one that is
+    a sample of the posterior."""
+    return is_compared(target) and not target.problem.mismatch
+
+
+def is_compared(target: Target) -> TypeGuard[Posterior | CollapsedPosterior]:
+    """Whether labels came from a teacher, of the student's kind or not, with which draws are compared."""
     return isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None
+
+
+def is_led(target: Target, plan: ChainPlan) -> bool:
+    """Whether chains with a Gaussian prior are led to the posterior by an annealed likelihood: there is no exact sample
+    to start at, or the student might differ from its teacher and no chain starts there."""
+    if not has_teacher(target):
+        return True
+    assert is_compared(target) and target.problem.teacher is not None
+    return target.problem.teacher.network is not None and not plan.where("teacher")
 
 
 def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
     """Predictive intervals of a matched student, none for other targets and for labels that are classes."""
-    if not has_teacher(target):
+    if not (is_compared(target) and has_teacher(target)):
         return None
-    assert isinstance(target, Posterior | CollapsedPosterior)
     if target.posterior.law.classes:
         return None
     return PredictiveIntervals(draws, chains, target.problem.channel.noise_variance)
@@ -85,7 +101,7 @@ class Observer:
         first = observations[0]
         values = {**_means([observation.values for observation in observations]), **layers}
         if is_draw and isinstance(self.target, CollapsedPosterior) and first.test_predictions is not None:
-            return _rao_blackwell(self.target, self.observe, state, values)
+            return _rao_blackwell(self.target, self.observe, state, replace(first, values=values))
         return replace(first, values=values)
 
     def _completions(self, position: Position, step: int) -> Iterable[Position]:
@@ -132,11 +148,15 @@ def require_layer_overlaps(target: Target, kinds: Sequence[str]) -> None:
         if kind not in KINDS:
             raise ValueError(f"layer_overlaps of {kind!r} are unknown; use some of {', '.join(KINDS)}")
     if kinds and not has_teacher(target):
-        raise ValueError("layer_overlaps compare with a teacher, and this target has none; leave them out")
+        unlike = is_compared(target)
+        raise ValueError(
+            "layer_overlaps compare with a teacher of the student's kind, and this target has "
+            f"{'one that differs from its student' if unlike else 'none'}; leave them out"
+        )
 
 
 def _observables(target: Target, pairs: Pairs) -> Callable[[State, Position], Observation]:
-    if isinstance(target, Posterior | CollapsedPosterior) and target.problem.teacher is not None:
+    if is_compared(target):
         return MatchedTeacherObservables(target.posterior, pairs)
     if isinstance(target, NetworkTarget):
         return DataObservables(target.posterior)
@@ -147,14 +167,15 @@ def _rao_blackwell(
     target: CollapsedPosterior,
     observe: Callable[[State, Position], Observation],
     state: State,
-    values: dict[str, Tensor],
+    drawn: Observation,
 ) -> Observation:
     """Predictions with the readout averaged out instead of drawn, and the Gibbs error they give."""
+    values = drawn.values
     mean, variance = target.predictions(state.position, "test")
     if isinstance(observe, MatchedTeacherObservables):
         error = (mean.double() - observe.test_latent).square() + variance.double()
         values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
-    return Observation(values, mean.double(), variance.double())
+    return replace(drawn, values=values, test_predictions=mean.double(), test_variance=variance.double())
 
 
 def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False) -> Callable[[State], Tensor] | None:
@@ -164,9 +185,8 @@ def mixing_of(target: Target, randomness: Randomness, weights_too: bool = False)
     and what is slow is the turning of the hidden weights: a random projection of the position is judged with them, and
     for any target with `weights_too`.
     """
-    if not has_teacher(target):
+    if not is_compared(target):
         return None
-    assert isinstance(target, Posterior | CollapsedPosterior)
     observables = MatchedTeacherObservables(target.posterior, pairs=())
     looks, direction = iter(range(2**31)), None
     if weights_too or isinstance(target, CollapsedPosterior):

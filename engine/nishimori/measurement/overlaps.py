@@ -25,6 +25,16 @@ def effective_weights(weights: Position, network: Network) -> Tensor:
     return vector.squeeze(-2).double() * math.sqrt(network.effective_variance)
 
 
+def effective_matrix(weights: Position, network: Network) -> Tensor:
+    """V with v = V a, [instances, chains, input_dim, d_L], of one hidden layer or more below a readout: W_1^T ... W_L^T
+    / sqrt(d_1 ... d_L), scaled as `effective_weights` is."""
+    layers = weights_of(network, weights)[: network.depth]
+    product, *above = [layer.double() / math.sqrt(layer.shape[-2]) for layer in layers]
+    for layer in above:
+        product = layer @ product
+    return product.transpose(-1, -2) * math.sqrt(network.effective_variance)
+
+
 def mean_product(first: Tensor, second: Tensor) -> Tensor:
     """Mean over the last axis of the elementwise product."""
     return (first * second).mean(-1)

@@ -16,6 +16,7 @@ from nishimori.measurement.overlaps import gram
 
 MOST_BATCHES = 10
 LABEL_SUM = "test_label_sum"
+WEIGHT_SUM = "effective_weight_sum"
 
 
 class PredictionMeans:
@@ -31,13 +32,20 @@ class PredictionMeans:
         self.sums: Tensor | None = None
         self.labels: PredictionMeans | None = None
         """The same of E[y | F], where that is not F."""
+        self.weights: PredictionMeans | None = None
+        """The same of the effective linear weights v, [..., input_dim], where there is a teacher to compare with."""
 
-    def keep(self, draw: int, predictions: Tensor, label_means: Tensor | None) -> None:
-        """`update` with F, and with E[y | F] where it is not None."""
+    def keep(
+        self, draw: int, predictions: Tensor, label_means: Tensor | None, effective_weights: Tensor | None = None
+    ) -> None:
+        """`update` with F, and with E[y | F] and v where they are not None."""
         self.update(draw, predictions)
         if label_means is not None:
             self.labels = self.labels or PredictionMeans(self.draws)
             self.labels.update(draw, label_means)
+        if effective_weights is not None:
+            self.weights = self.weights or PredictionMeans(self.draws)
+            self.weights.update(draw, effective_weights)
 
     def update(self, draw: int, predictions: Tensor) -> None:
         """Add draw number `draw`: `predictions` [instances, chains, test_samples]."""
@@ -58,8 +66,9 @@ class PredictionMeans:
 
     def to_host(self) -> dict[str, NDArray[np.float64]]:
         """The sums and counts as host arrays, to be written to a file."""
-        labels = {} if self.labels is None else {LABEL_SUM: self.labels._sums().cpu().numpy()}
-        return {"test_prediction_sum": self._sums().cpu().numpy(), **labels, "count": self.counts.numpy()}
+        others = {LABEL_SUM: self.labels, WEIGHT_SUM: self.weights}
+        sums = {name: means._sums().cpu().numpy() for name, means in others.items() if means is not None}
+        return {"test_prediction_sum": self._sums().cpu().numpy(), **sums, "count": self.counts.numpy()}
 
     @classmethod
     def from_host(
@@ -70,15 +79,20 @@ class PredictionMeans:
         if arrays:
             means.counts = torch.as_tensor(arrays["count"], device="cpu")
             means.sums = torch.as_tensor(arrays["test_prediction_sum"], device=device)
-        if LABEL_SUM in arrays:
-            own = {"test_prediction_sum": arrays[LABEL_SUM], "count": arrays["count"]}
-            means.labels = cls.from_host(draws, own, device)
+
+        def other(name: str) -> "PredictionMeans | None":
+            if name not in arrays:
+                return None
+            return cls.from_host(draws, {"test_prediction_sum": arrays[name], "count": arrays["count"]}, device)
+
+        means.labels, means.weights = other(LABEL_SUM), other(WEIGHT_SUM)
         return means
 
     def bayes_error(self, test_latent: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Per instance, mean over the test inputs and the independent pairs (A, B) of (F* - <F>_A)(F* - <F>_B).
 
-        `test_latent` is F*, [instances, 1, test_samples]. Returns value and variance as `jackknife` does.
+        `test_latent` is F*, or what else the means are compared with, [instances, 1, test_samples]. Returns value and
+        variance as `jackknife` does.
         """
         first, second = [a for a, _ in pairs], [b for _, b in pairs]
 

@@ -53,6 +53,13 @@ def second_moment(activation: Activation, variance: Tensor) -> Tensor:
     return _averages(activation, variance)
 
 
+def mean_slope(activation: Activation, variance: Tensor) -> Tensor:
+    """E phi'(sqrt(variance) Z) of every variance, in its shape, by Stein's lemma E Z phi(sqrt(variance) Z) /
+    sqrt(variance): a kink of phi at 0 is no matter. 0 where the variance is."""
+    products = _values(activation, variance) @ torch.from_numpy(_density() * _points())
+    return torch.where(variance > 0, products / variance.sqrt(), 0)
+
+
 def _identity(k: Tensor, a: Tensor, b: Tensor) -> Tensor:
     del a, b
     return k

@@ -1,7 +1,7 @@
 """A problem: a network, a channel and data; `matched_teacher` draws one whose posterior is Bayes-optimal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from numpy.typing import ArrayLike
@@ -23,13 +23,16 @@ class Teacher:
     """What generated the labels, and fresh inputs to measure errors on.
 
     `weights` holds one chain an instance; `latent` [instances, samples] and `test_latent` [instances, test_samples]
-    are F* on the training and test inputs, `test_inputs` [instances, test_samples, input_dim]. All float64.
+    are F* on the training and test inputs, `test_inputs` [instances, test_samples, input_dim]. All float64. `network`
+    and `channel` are None where they are the student's: see `mismatched_teacher`.
     """
 
     weights: Position
     latent: Tensor
     test_inputs: Tensor
     test_latent: Tensor
+    network: Network | None = None
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -84,10 +87,30 @@ class Problem:
     def layout(self, chains: int) -> Layout:
         return layout_of(self.network, len(self.instances), chains)
 
+    @property
+    def mismatch(self) -> tuple[str, ...]:
+        """What the teacher has otherwise than the student, by the names of fields; nothing where both are matched, or
+        there is no teacher."""
+        if self.teacher is None:
+            return ()
+        pairs = (self.network, self.teacher.network), (self.channel, self.teacher.channel)
+        return tuple(
+            field.name
+            for own, theirs in pairs
+            if theirs is not None
+            for field in fields(own)
+            if getattr(own, field.name) != getattr(theirs, field.name)
+        )
+
     def known_teacher(self) -> Teacher:
-        """The teacher; ValueError where the problem has none."""
+        """The teacher, a sample of the posterior; ValueError where the problem has none, or one unlike its student."""
         if self.teacher is None:
             raise ValueError("this problem has data and no teacher; start='prior', or draw it with matched_teacher")
+        if self.mismatch:
+            raise ValueError(
+                f"teacher and student differ in {', '.join(self.mismatch)}: the teacher is no sample of the posterior, "
+                "to start at or to measure information with; start='prior', or draw the problem with matched_teacher"
+            )
         return self.teacher
 
     def rows(self, name: str) -> Tensor:

@@ -7,7 +7,11 @@ of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law differs from t
 in nats and per sample as everywhere,
 
     mutual_information = logdet(I + K / Delta) / (2 n),     log_evidence = log N(y; 0, C) / n,
-    prediction m(x) = k_x^T C^{-1} y,     bayes_error = mean over x of k_xx - k_x^T C^{-1} k_x.
+    prediction m(x) = k_x^T C^{-1} y,     bayes_error = mean over x of k_xx - k_x^T C^{-1} k_x,
+    effective linear weights v = B y,     B = c^T C^{-1},     c = Cov(F(x), v) = s_1 ... s_{L+1} x rho_1(x) ... rho_L(x)
+    / sqrt(d),
+
+with rho_l(x) = E phi'(sqrt(K_{l-1}(x, x)) Z); c too is that of one hidden layer of any width.
 
 Source: Neal 1996; Lee et al. 2018, arXiv 1711.00165, eqs. 4-5 and 8-9.
 """
@@ -19,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nishimori.description import GaussianChannel, Network
-from nishimori.models.pair_moments import pair_moment, second_moment
+from nishimori.models.pair_moments import mean_slope, pair_moment, second_moment
 from nishimori.models.problem import Problem
 
 
@@ -78,6 +82,31 @@ class WideNetwork:
         return torch.stack([variance_of(self.problem.network, x) for x in self.problem.rows(inputs)])
 
     @cached_property
+    def weight_smoother(self) -> Tensor:
+        """B, [instances, input_dim, samples]."""
+        return torch.cholesky_solve(self._weight_covariance, self.factor).transpose(1, 2)
+
+    @cached_property
+    def effective_weights(self) -> Tensor:
+        """The posterior mean of v, [instances, input_dim]."""
+        return (self._weight_covariance.transpose(1, 2) @ self._solved_labels.unsqueeze(-1)).squeeze(-1)
+
+    @cached_property
+    def overlap(self) -> Tensor:
+        """E |B y|^2 / E |v|^2 if labels came from this process, [instances]: the overlap."""
+        explained = (self.weight_smoother.transpose(1, 2) * self._weight_covariance).sum((-1, -2))
+        return explained / (self._input_dim * self.problem.network.effective_variance)
+
+    @property
+    def _input_dim(self) -> int:
+        return self.problem.network.input_dim
+
+    @cached_property
+    def _weight_covariance(self) -> Tensor:
+        """c of every training input, [instances, samples, input_dim]."""
+        return torch.stack([weight_covariance_of(self.problem.network, x) for x in self.problem.inputs])
+
+    @cached_property
     def factor(self) -> Tensor:
         """The lower Cholesky factor of C, [instances, samples, samples]."""
         noise = torch.full((self.problem.samples,), self.noise_variance, dtype=torch.float64, device="cpu")
@@ -118,3 +147,14 @@ def variance_of(network: Network, rows: Tensor) -> Tensor:
     for activation, scale in zip(network.activations, scales, strict=True):
         variance = scale * second_moment(activation, variance) + network.bias_variance
     return variance
+
+
+def weight_covariance_of(network: Network, rows: Tensor) -> Tensor:
+    """Cov(F(x), v) of every row, [rows, input_dim]."""
+    scale, *scales = network.weight_variances
+    variance = scale * rows.square().mean(-1) + network.bias_variance
+    gain = rows.new_full((len(rows),), network.effective_variance)
+    for activation, scale in zip(network.activations, scales, strict=True):
+        gain = gain * mean_slope(activation, variance)
+        variance = scale * second_moment(activation, variance) + network.bias_variance
+    return rows * (gain / math.sqrt(network.input_dim)).unsqueeze(-1)

@@ -2,6 +2,7 @@
 class."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import sample_count
+from nishimori.description.teacher import teacher_config
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.device import resolve_device
 from nishimori.models.forward import kernels_of, require_plain_force
+from nishimori.models.mismatch import mismatched_teacher
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.samplers.base import Sampler
@@ -28,18 +31,21 @@ from nishimori.sampling.precision import as_calibrated, uses_force_exactly
 from nishimori_kernels.energy.dispatch import FORCES, require_force
 
 
-def problem_of(config: Config, point: str) -> Problem:
-    """The matched teachers, data and test inputs of a point."""
-    data = config.data
-    return matched_teacher(
-        network_of(config),
-        channel_of(config),
-        samples=sample_count(config),
-        instances=data.instances,
-        seed=data.seed,
-        test_samples=data.test_samples,
-        point="" if data.common else point,
-    )
+def problem_of(config: Config, point: str, instances: Sequence[int] | None = None) -> Problem:
+    """The teachers, data and test inputs of a point: those of `instances`, by default the first data.instances. The
+    teachers are matched unless [teacher] says otherwise."""
+    data, student = config.data, (network_of(config), channel_of(config))
+    drawn: dict[str, Any] = {
+        "samples": sample_count(config),
+        "instances": data.instances if instances is None else instances,
+        "seed": data.seed,
+        "test_samples": data.test_samples,
+        "point": "" if data.common else point,
+    }
+    if not config.teacher:
+        return matched_teacher(*student, **drawn)
+    theirs = teacher_config(config)
+    return mismatched_teacher(*student, **drawn, teacher_network=network_of(theirs), teacher_channel=channel_of(theirs))
 
 
 def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NamedTarget:
@@ -110,6 +116,15 @@ def sampler_of(config: Config, record: CalibrationRecord | None = None) -> Sampl
 def hmc_named(config: Config, integrator: str) -> HMC:
     """HMC of one of the candidates of "auto"."""
     return HMC(**{**_arguments(config.sampler), "integrator": integrator})
+
+
+def as_long(sampler: Sampler, num_steps: int) -> Sampler:
+    """The same with trajectories of so many steps, where it has any."""
+    if isinstance(sampler, ReplicaExchange):
+        return replace(sampler, sampler=as_long(sampler.sampler, num_steps))
+    if isinstance(sampler, HMC | UnderdampedLangevin | MCLMC):
+        return replace(sampler, num_steps=num_steps, path_length=None)
+    return sampler
 
 
 def _chosen(record: CalibrationRecord | None) -> Choice:

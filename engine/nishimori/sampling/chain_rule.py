@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.chains.progress import Progress
-from nishimori.measurement.error_bars import standard_error_of
 from nishimori.measurement.information import Integrand, Sum, Summed
 from nishimori.measurement.nodes import sum_rule
 from nishimori.measurement.observers import mixing_of
@@ -58,8 +57,7 @@ def summed_predictions(
             divergences.append(seen.mean - _wide_log_density(problem, samples, labels))
     total = Sum(weights @ np.stack(gains), weights**2 @ np.stack(variances))
     divergence = Sum(weights @ np.stack(divergences), total.variance) if control else None
-    errors = np.array([standard_error_of(gain) for gain in gains])
-    integrand = Integrand(chosen.astype(np.float64), np.stack(gains).mean(1), errors)
+    integrand = Integrand(chosen.astype(np.float64), np.stack(gains, axis=1))
     return Summed(total, divergence, integrand, acceptance, tuple(alarms))
 
 

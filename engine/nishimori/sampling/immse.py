@@ -2,14 +2,13 @@
 
 At every node of the integral the labels are drawn anew at that noise (see `models.noise_ladder` and
 `measurement.nodes`), so that the teacher is an exact posterior draw there. With F of a chain that has forgotten its
-start, F* and F are two draws given the data, and
+start, F* and F are two draws given the data, and mmse = E |F - F*|^2 / 2.
 
-    mmse = E |F - F*|^2 / 2,      E |<F> - m|^2 = E (F - m).(F* - m)
-
-for any predictor m that is a function of the data. With m the mean of the infinitely wide network at that noise, half
-the integral of the second is the KL between the two laws of the labels (Verdu 2010, Mismatched estimation and relative
-entropy, IEEE Trans. Inf. Theory 56): the divergence of `measurement.information`, for which this is an estimate with
-little noise.
+For any predictor m that is a function of the data, E |<F> - m|^2 = E (<F>_A - m).(<F>_B - m) over two chains that are
+independent given the data, one started at the teacher and one from the prior. With m the mean of the infinitely wide
+network at that noise, half the integral is the KL between the two laws of the labels (Verdu 2010, Mismatched estimation
+and relative entropy, IEEE Trans. Inf. Theory 56): the divergence of `measurement.information`. It is small where the
+network is nearly Gaussian, and so is the spread of this estimate of it, which no label noise enters.
 """
 
 from dataclasses import dataclass
@@ -20,17 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.chains.progress import Progress
+from nishimori.chains.start import ChainPlan
 from nishimori.measurement.convergence import monte_carlo_variance
-from nishimori.measurement.error_bars import standard_error_of
 from nishimori.measurement.information import Integrand, Sum, Summed
 from nishimori.measurement.nodes import noise_rule
+from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.noise_ladder import NoiseLadder
 from nishimori.models.posterior import Posterior
 from nishimori.models.wide_network import WideNetwork, variance_of
 from nishimori.samplers.base import State
-from nishimori.sampling.teacher_chains import Effort, drift_alarm, teacher_chains
+from nishimori.sampling.teacher_chains import Effort, drift_alarm, starts_alarm, teacher_chains
 
 Values = NDArray[np.float64]
+
+ERROR = "the training MMSE"
 
 
 def integrated_mmse(
@@ -42,28 +44,34 @@ def integrated_mmse(
     point: str,
     report: Progress,
 ) -> Summed:
-    """Over `nodes` signal-to-noise ratios, all of them in one batch."""
-    problem = posterior.problem
+    """Over `nodes` signal-to-noise ratios, all of them in one batch; with a `wide` network the divergence too, by
+    chains of both starts."""
+    problem, count = posterior.problem, len(posterior.instances)
     unit = torch.ones(1, problem.network.input_dim, dtype=torch.float64, device="cpu")
     signal, noise = float(variance_of(problem.network, unit)), problem.channel.noise_variance
     inverse_temperatures, weights = noise_rule(nodes, signal, noise)
     ladder = NoiseLadder(posterior, inverse_temperatures.tolist())
-    observe = _Errors.of(ladder, wide)
+    observe, start = _Errors.of(ladder), "teacher" if wide is None else "both"
+    plan, means = ChainPlan.of(effort.chains, start), PredictionMeans(effort.draws)
     rows, acceptance = [], 0.0
-    for transition in teacher_chains(ladder, observe, effort, seed, f"{point}/immse", report, "immse"):
-        rows.append(observe(transition.state).cpu().numpy())
+    for transition in teacher_chains(ladder, observe, effort, seed, f"{point}/immse", report, "immse", start):
+        latent = observe.latent_of(transition.state)
+        rows.append(observe.squares(latent).cpu().numpy())
+        if wide is not None and transition.draw is not None:
+            means.update(transition.draw, latent)
         acceptance += float(transition.info.acceptance.mean()) / effort.draws
-    # [observables, instances, nodes, chains, draws], summed over the samples
-    draws = np.moveaxis(np.stack(rows), 0, -1).reshape(-1, len(problem.instances), nodes, effort.chains, effort.draws)
-    squares, products = draws
-    by_node = squares.mean((-1, -2)) / problem.samples
-    errors = np.array([standard_error_of(column) for column in by_node.T])
-    integrand = Integrand(inverse_temperatures / noise, by_node.mean(0), errors)
-    series = np.einsum("ikcd,k->id", squares, weights)
-    halves = [half.mean(-1) for half in np.array_split(series, 2, axis=-1) if half.size]
-    alarms = drift_alarm(halves, "the training MMSE")
-    divergence = None if wide is None else _sum(products, weights)
-    return Summed(_sum(squares, weights), divergence, integrand, acceptance, alarms)
+    # [instances, nodes, chains, draws], summed over the samples
+    squares = np.moveaxis(np.stack(rows), 0, -1).reshape(count, nodes, len(plan.chains), effort.draws)
+    own = squares[:, :, plan.where("teacher")]
+    integrand = Integrand(inverse_temperatures / noise, own.mean((-1, -2)) / problem.samples)
+    series = np.einsum("ikcd,k->id", own, weights)
+    alarms = drift_alarm([half.mean(-1) for half in np.array_split(series, 2, axis=-1) if half.size], ERROR)
+    divergence = None
+    if wide is not None:
+        afar = np.einsum("ikcd,k->id", squares[:, :, plan.where("prior")], weights)
+        alarms += starts_alarm(series.mean(-1), afar.mean(-1), ERROR)
+        divergence = _divergence(means, _predictions(ladder, wide), plan, weights)
+    return Summed(_sum(own, weights), divergence, integrand, acceptance, alarms)
 
 
 def _sum(draws: Values, weights: Values) -> Sum:
@@ -72,27 +80,38 @@ def _sum(draws: Values, weights: Values) -> Sum:
     return Sum(series.mean((1, 2)), monte_carlo_variance(series))
 
 
+def _divergence(means: PredictionMeans, predictor: Tensor, plan: ChainPlan, weights: Values) -> Sum:
+    """sum_k w_k |<F> - m|^2 at node k, over pairs of one start each; `predictor` [instances * nodes, samples]."""
+    place = predictor.unsqueeze(1).to(means.mean().device)
+    found = means.bayes_error(place, plan.independent_pairs())
+    value, variance = (
+        predictor.shape[1] ** power * part.cpu().numpy().reshape(-1, len(weights))
+        for power, part in zip((1, 2), found, strict=True)
+    )
+    return Sum(value @ weights, variance @ weights**2)
+
+
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """sum_mu (F - F*)^2 / 2 and sum_mu (F - m)(F* - m) of a state, [2, instances, chains], float64."""
+    """sum_mu (F - F*)^2 / 2 and sum_mu F F* of a state, [2, instances, chains], float64: by them calibration judges."""
 
     posterior: Posterior
     latent: Tensor
-    predictor: Tensor
 
     @classmethod
-    def of(cls, ladder: NoiseLadder, wide: WideNetwork | None) -> "_Errors":
-        """Without a wide network m is 0: the second is then as good as another to judge mixing by."""
-        latent = ladder.problem.known_teacher().latent
-        predictor = torch.zeros_like(latent) if wide is None else _predictions(ladder, wide)
-        place = (values.unsqueeze(1).to(ladder.device) for values in (latent, predictor))
-        return cls(ladder.posterior, *place)
+    def of(cls, ladder: NoiseLadder) -> "_Errors":
+        return cls(ladder.posterior, ladder.problem.known_teacher().latent.unsqueeze(1).to(ladder.device))
+
+    def latent_of(self, state: State) -> Tensor:
+        """F on the training inputs, [instances, chains, samples], float64."""
+        return self.posterior.latent(state.position).double()
+
+    def squares(self, latent: Tensor) -> Tensor:
+        return (latent - self.latent).square().sum(-1) / 2
 
     def __call__(self, state: State) -> Tensor:
-        outputs = self.posterior.latent(state.position).double()
-        squares = (outputs - self.latent).square().sum(-1) / 2
-        products = ((outputs - self.predictor) * (self.latent - self.predictor)).sum(-1)
-        return torch.stack([squares, products])
+        latent = self.latent_of(state)
+        return torch.stack([self.squares(latent), (latent * self.latent).sum(-1)])
 
 
 def _predictions(ladder: NoiseLadder, wide: WideNetwork) -> Tensor:

@@ -1,5 +1,6 @@
 """`information`: the mutual information of teacher and data, measured."""
 
+from dataclasses import replace
 from functools import partial
 
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
@@ -7,8 +8,8 @@ from nishimori.chains.progress import Progress, reporter
 from nishimori.description import GaussianChannel
 from nishimori.description.information import INFORMATION_METHODS, information_defaults
 from nishimori.measurement.evidence import EvidenceBounds
-from nishimori.measurement.information import Information, Summed
-from nishimori.measurement.kernel_reference import KernelReference
+from nishimori.measurement.information import GaussianReference, Information, Measured, Summed
+from nishimori.measurement.kernel_reference import KernelReference, further_averages
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.label_laws import label_law
 from nishimori.models.posterior import Posterior
@@ -35,6 +36,7 @@ def information(
     seed: int = 0,
     point: str = "",
     control: bool | None = None,
+    data_sets: int = 0,
     progress: Progress | None = None,
 ) -> Information:
     """I(theta*; D) / n of a matched teacher, in nats a sample.
@@ -56,8 +58,10 @@ def information(
     The last two start at the teacher, read `draws` transitions of `chains` chains an instance after `warmup`, and have
     no bounds: `lower` and `upper` are the same. With `control`, by default where the channel is Gaussian, the estimate
     is made a second time against the infinitely wide network on the same inputs, with a smaller error bar (see
-    `measurement.information` and `measurement.kernel_reference`). What an instance gives depends on (seed, point, its
-    identity) and the counts alone; by the last two, on the trajectory length chosen for all instances too.
+    `measurement.information` and `measurement.kernel_reference`); "immse" then runs as many chains from the prior, and
+    what needs no sampling is averaged over `data_sets` more data sets. What
+    an instance gives depends on (seed, point, its identity) and the counts alone; by the last two, on the trajectory
+    length chosen for all instances too.
 
     Raises ValueError where there is no teacher, for another target or method, for settings that the method does not
     take or that are too small, for a readout or a channel that it cannot do, or with `control` for an activation of
@@ -71,14 +75,21 @@ def information(
     if control is None:
         control = isinstance(problem.channel, GaussianChannel)
     kernel = KernelReference(problem, seed, point) if control else None
-    reference = kernel.information if kernel else None
+    reference = _reference(kernel, data_sets) if kernel else None
     likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1).numpy()
     if method in ("ais", "collapsed"):
         annealed = _collapsed(posterior) if method == "collapsed" else posterior
-        evidence, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, report)
-        return Information.of(evidence, likelihood, problem.samples, acceptance, reference, method)
-    measured = _summed(posterior, method, kernel, counts, seed, point, report)
-    return Information.summed(method, measured, likelihood, problem.samples, reference)
+        found, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, report)
+    else:
+        found = _summed(posterior, method, kernel, counts, seed, point, report)
+        acceptance = found.acceptance
+    return Information.of(Measured(method, problem.samples, likelihood, found, reference, acceptance))
+
+
+def _reference(kernel: KernelReference, data_sets: int) -> GaussianReference:
+    """Of the instances, and the average over `data_sets` more."""
+    further = further_averages(kernel.problem, data_sets, kernel.seed, kernel.point)
+    return replace(kernel.information, further=further.information)
 
 
 def _summed(

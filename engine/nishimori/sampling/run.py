@@ -16,6 +16,7 @@ from nishimori.measurement.convergence import autocorrelation_time
 from nishimori.measurement.error_bars import Estimate
 from nishimori.measurement.identities import Check
 from nishimori.measurement.intervals import PredictiveIntervals
+from nishimori.measurement.mismatched import unchecked
 from nishimori.measurement.observers import is_single
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.measurement.verdict import Verdict
@@ -103,12 +104,14 @@ class Run:
         return float(np.mean(self.calibration.step_size) * steps.mean())
 
     def diagnostics(self) -> dict[str, Any]:
-        """ESS, R-hat and Monte Carlo error by observable, and how the chains behaved."""
+        """ESS, R-hat and Monte Carlo error by observable, how the chains behaved, and why identities were `unchecked`
+        where teacher and student differ."""
         return {
             "acceptance": self.acceptance,
             **({"swap_acceptance": self.swap_acceptance} if self.swap_acceptance else {}),
             **asdict(self.analysis.behaviour),
             "verdict": {"passed": self.verdict.passed, "failures": self.verdict.failures},
+            **({"unchecked": reason} if (reason := unchecked(self.target)) else {}),
             "observables": {
                 name: {
                     "effective_sample_size": result.effective_sample_size,

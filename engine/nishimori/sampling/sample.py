@@ -14,7 +14,14 @@ from nishimori.chains.progress import Progress, reporter
 from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
-from nishimori.measurement.observers import has_teacher, intervals_of, mixing_of, observer_of, require_layer_overlaps
+from nishimori.measurement.observers import (
+    has_teacher,
+    intervals_of,
+    is_led,
+    mixing_of,
+    observer_of,
+    require_layer_overlaps,
+)
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
@@ -98,7 +105,8 @@ def sample(
     `layer_overlaps`, some of "weights", "features" and "kernels", adds the overlaps of every layer with the teacher and
     between replicas at every draw, hidden units matched (see measurement.layer_overlaps).
 
-    Where there is a Gaussian prior and no teacher to start at, the likelihood is switched on step by step in the first
+    Where there is a Gaussian prior and no teacher to start at (none, or another than the student believes), the
+    likelihood is switched on step by step in the first
     half of warm-up (see samplers.annealing).
 
     `calibration` is computed where it is not given; given it, a chain's draws depend on (seed, point, instance, chain)
@@ -149,7 +157,7 @@ def _sampled(
     target = as_calibrated(target, chosen)
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
-    kernel = _kernel(target, sampler, chosen, randomness, warmup)
+    kernel = _kernel(target, sampler, chosen, randomness, warmup, is_led(target, plan))
     pairs = plan.disjoint_pairs()
     observer = observer_of(target, pairs, observables, keep_position, randomness, layer_overlaps)
     record, predictions = Record(schedule), PredictionMeans(schedule.draws)
@@ -163,7 +171,8 @@ def _sampled(
         observation = observer(state, transition.step + 1, is_draw) if measured else None
         record.keep(transition, observation.values if observation else None)
         if observation and transition.draw is not None and observation.test_predictions is not None:
-            predictions.keep(transition.draw, observation.test_predictions, observation.label_means)
+            kept = observation.test_predictions, observation.label_means, observation.effective_weights
+            predictions.keep(transition.draw, *kept)
             if intervals:
                 means = observation.test_predictions if observation.label_means is None else observation.label_means
                 intervals.update(transition.draw, means, observation.test_variance, randomness)
@@ -181,13 +190,15 @@ def _calibrated(
     return with_precision(target, sampler, record, seed, point, chains, CALIBRATION_CHAINS, told)
 
 
-def _kernel(target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int) -> Kernel:
-    """As calibrated; the first half of warm-up annealed where chains can start at the prior alone."""
+def _kernel(
+    target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int, led: bool
+) -> Kernel:
+    """As calibrated; the first half of warm-up annealed where chains are to be `led` from the prior."""
 
     def make(target: Target) -> Kernel:
         return sampler.kernel(target, record.step_size_of(target.instances), record.num_steps, randomness)
 
-    if has_teacher(target) or not target.gaussian_prior or isinstance(sampler, ReplicaExchange):
+    if not led or not target.gaussian_prior or isinstance(sampler, ReplicaExchange):
         return make(target)
     return AnnealedKernel(make, target, warmup // 2)
 

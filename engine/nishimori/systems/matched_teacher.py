@@ -1,4 +1,5 @@
-"""The matched teacher: a deep network learns from a network of its own kind, and its posterior is Bayes-optimal."""
+"""The matched teacher: a deep network learns from a network of its own kind, and its posterior is Bayes-optimal; and,
+for contrast, from one that [teacher] makes another."""
 
 import time
 from collections.abc import Mapping
@@ -10,22 +11,25 @@ import msgspec
 
 from nishimori import theory
 from nishimori.comparison.align import z_scores
+from nishimori.comparison.series import value_of
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import Network
 from nishimori.description.build import channel_of, network_of
-from nishimori.description.channels import CLASSES, channel_named
+from nishimori.description.channels import CLASSES, Channel, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
-from nishimori.systems.point_information import estimates_of, measured_information, summary_of
+from nishimori.description.teacher import mismatch_of
+from nishimori.systems.batches import Outcome, sampled
+from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
+from nishimori.systems.point_information import summary_of
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.writers import PointWriter
     from nishimori.measurement.error_bars import Estimate
-    from nishimori.measurement.information import Information
     from nishimori.models.problem import Problem
-    from nishimori.samplers.base import Sampler, State
+    from nishimori.samplers.base import Sampler
     from nishimori.sampling import Run
     from nishimori.sampling.auto import NamedTarget
 
@@ -40,7 +44,10 @@ class MatchedTeacher:
         """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and
         channel are named where they are not Gaussian, variances of weights and biases where they are not 1 and 0, and
         activations are a list where layers differ; the noise variance of the logistic channel is that of the
-        noise inside, (pi temperature)^2 / 3."""
+        noise inside, (pi temperature)^2 / 3. What the teacher has on its own is named teacher_<parameter>."""
+        return with_teacher_parameters(config, self._own_parameters)
+
+    def _own_parameters(self, config: Config) -> dict[str, Any]:
         network, kind = network_of(config), config.channel.kind
         return {
             "activation": network.activation_names,
@@ -60,12 +67,14 @@ class MatchedTeacher:
         return self.predict_at(self.parameters(config))
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for any parameters, between the points too; sizes enter through their ratios alone."""
-        optional = ("readout", "weight_variance", "bias_variance")
-        named = {name: parameters[name] for name in optional if name in parameters}
-        network = Network(1, (1,) * parameters["depth"], parameters["activation"], **named)
-        channel = channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
-        prediction = theory.predict(network, channel, parameters["sample_ratio"]).to_dict()
+        """The same for any parameters, between the points too; sizes enter through their ratios alone. Of a student
+        that differs from its teacher, a conjecture (see `nishimori.theory.mismatch`)."""
+        if names_teacher(parameters):
+            return predict_apart(parameters, self._predict_matched, described)
+        return self._predict_matched(parameters)
+
+    def _predict_matched(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        prediction = theory.predict(*described(parameters), parameters["sample_ratio"]).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
@@ -88,22 +97,20 @@ class MatchedTeacher:
 
         started = time.monotonic()
         writer.publish_config(to_plain(config))
-        run = _sample(config, writer)
-        segment, state = _arrays(run)
-        writer.publish_segment(0, segment, state)
-        information = measured_information(config, run.target, writer)
+        outcome = sampled(config, writer, _sample, _checks_in_experiment(config, writer))
+        segment = outcome.parts.segment
         summary = {
-            **self._summary(config, run, information),
-            "digest": digest({**{group: segment[group] for group in DIGESTED}, **state}),
-            "device": str(run.target.device),
+            **self._summary(config, outcome),
+            "digest": digest({**{group: segment[group] for group in DIGESTED}, **outcome.parts.state}),
+            "device": str(outcome.run.target.device),
             "seconds": round(time.monotonic() - started, 3),
         }
         writer.publish_summary(summary)
         return summary
 
-    def _summary(self, config: Config, run: "Run", information: "Information | None") -> dict[str, Any]:
-        estimates = _plain({**run.estimates, **estimates_of(information, config)})
-        failures = [*run.verdict.failures, *(information.alarms if information else ())]
+    def _summary(self, config: Config, outcome: Outcome) -> dict[str, Any]:
+        run, information, estimates = outcome.run, outcome.information, _plain(outcome.estimates)
+        failures = [*run.verdict.failures, *(information.alarms if information else ()), *outcome.shortfalls]
         instances = len(run.target.instances)
         predicted, refusal = self._theory(config)
         return {
@@ -140,24 +147,39 @@ class MatchedTeacher:
             return None, str(refusal)
 
 
-def _sample(config: Config, writer: "PointWriter") -> "Run":
+def described(parameters: Mapping[str, Any]) -> tuple[Network, Channel]:
+    """Network and channel of these parameters; the widths are ratios times a scale."""
+    named = {name: value_of(parameters, name) for name in ("readout", "weight_variance", "bias_variance")}
+    network = Network(1, (1,) * parameters["depth"], parameters["activation"], **named)
+    return network, channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
+
+
+def _checks_in_experiment(config: Config, writer: "PointWriter") -> int:
     from nishimori.chains.start import ChainPlan
     from nishimori.measurement.identities import number_of_checks
+
+    section = config.sampler
+    plan, classes = ChainPlan.of(section.chains, section.start), isinstance(channel_of(config), CLASSES)
+    layer_overlaps = config.observables.layer_overlaps
+    checks = number_of_checks(plan, network_of(config), (section.readouts or 1) == 1, layer_overlaps, classes)
+    return writer.points_in_experiment * (1 if mismatch_of(config) else checks)
+
+
+def _sample(config: Config, writer: "PointWriter", instances: range, like: "CalibrationRecord | None") -> "Run":
+    """These instances of the point, calibrated `like` the record of others as to all but step sizes."""
+    from nishimori.chains.start import ChainPlan
     from nishimori.sampling import sample
     from nishimori.sampling.build import problem_of, sampler_of, target_named, target_of
     from nishimori.sampling.memory import chains_that_fit
 
     section, point = config.sampler, identity(config)
-    problem, plan = problem_of(config, point), ChainPlan.of(section.chains, section.start)
+    problem, plan = problem_of(config, point, instances), ChainPlan.of(section.chains, section.start)
     record = writer.calibration()
     if record is None:
         named = None if section.kind == "auto" else sampler_of(config)
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
-            record = _calibrate(config, problem, writer)
+            record = _calibrate(config, problem, writer, like)
         writer.publish_calibration(record)
-    layer_overlaps = config.observables.layer_overlaps
-    classes = isinstance(problem.channel, CLASSES)
-    checks = number_of_checks(plan, problem.network, (section.readouts or 1) == 1, layer_overlaps, classes)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
@@ -169,9 +191,9 @@ def _sample(config: Config, writer: "PointWriter") -> "Run":
         seed=config.run.seed,
         point=point,
         keep=config.run.keep,
-        layer_overlaps=layer_overlaps,
+        layer_overlaps=config.observables.layer_overlaps,
         calibration=record,
-        checks_in_experiment=writer.points_in_experiment * checks,
+        checks_in_experiment=_checks_in_experiment(config, writer),
         progress=writer.progress,
     )
 
@@ -183,12 +205,14 @@ def _plain(estimates: "Mapping[str, Estimate]") -> dict[str, dict[str, float]]:
     }
 
 
-def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "CalibrationRecord":
+def _calibrate(
+    config: Config, problem: "Problem", writer: "PointWriter", like: "CalibrationRecord | None"
+) -> "CalibrationRecord":
     """By the sampler the config names; with "auto", target and integrator are chosen first, and the precision of the
-    force last."""
+    force last. What is one for a whole point is that of `like`, where it is given."""
     from nishimori.sampling import calibration_of
     from nishimori.sampling.auto import candidates_for, choose
-    from nishimori.sampling.build import hmc_named, sampler_of, target_named, wished_target
+    from nishimori.sampling.build import as_long, hmc_named, sampler_of, target_named, target_of, wished_target
     from nishimori.sampling.precision import with_precision
 
     section, point, seed = config.sampler, identity(config), config.run.seed
@@ -198,6 +222,11 @@ def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "Ca
         own, judged = section.calibration_chains, section.kind == "auto"
         return calibration_of(target, sampler, seed, point, writer.progress, own, phase=phase, weights_too=judged)
 
+    if like is not None:
+        own = calibrate(
+            target_of(config, problem, like), as_long(sampler_of(config, like), like.num_steps), "calibration"
+        )
+        return msgspec.structs.replace(own, choices=like.choices, precisions=like.precisions)
     if section.kind == "auto":
         record = choose(
             problem,
@@ -215,28 +244,3 @@ def _calibrate(config: Config, problem: "Problem", writer: "PointWriter") -> "Ca
     return with_precision(
         target, sampler_of(config, record), record, seed, point, chains, section.calibration_chains, told
     )
-
-
-def _arrays(run: "Run") -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the segment and the state file hold, as host arrays."""
-    from nishimori.samplers.replica_exchange import ReplicaState
-
-    segment = {
-        "draws": run.record.draws,
-        "warmup": run.record.warmup,
-        "statistics": run.record.statistics,
-        "moments": run.predictions.to_host(),
-        **({"intervals": run.intervals.to_host()} if run.intervals else {}),
-        "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
-    }
-    state = _of_state(run.state)
-    if isinstance(run.state, ReplicaState):
-        state |= {f"replicas_{name}": values for name, values in _of_state(run.state.replicas).items()}
-    return segment, {"state": state}
-
-
-def _of_state(state: "State") -> dict[str, Any]:
-    """What a state holds beyond what can be computed from it."""
-    positions = {"position": state.position, "momentum": state.momentum}
-    edges = {name: position.to_edge().cpu().numpy() for name, position in positions.items() if position is not None}
-    return {**edges, "energy": state.energy.cpu().numpy()}

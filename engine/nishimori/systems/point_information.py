@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nishimori.description.config import Config
+from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
 
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
     from nishimori.measurement.error_bars import Estimate
-    from nishimori.measurement.information import Information
+    from nishimori.measurement.information import Information, Measured
     from nishimori.models.target import Target
 
 
-def measured_information(config: Config, target: "Target", writer: "PointWriter") -> "Information | None":
-    """Measured on the problem of `target` as [information] says, and published; None where it names no method."""
-    from nishimori.measurement.information_report import information_document
+def measured_information(config: Config, target: "Target", writer: "PointWriter", first: bool) -> "Measured | None":
+    """Measured on the problem of `target` as [information] says, and published, unless it was before; None where it
+    names no method. The `first` batch of a point averages what needs no sampling over further data sets."""
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.posterior import Posterior
     from nishimori.sampling import information
@@ -24,12 +25,33 @@ def measured_information(config: Config, target: "Target", writer: "PointWriter"
     section = config.information
     if section.method is None:
         return None
+    published = _published(writer)
+    if published is not None:
+        return published
     assert isinstance(target, Posterior | CollapsedPosterior)
-    settings = msgspec.structs.asdict(section)
     address = {"seed": config.run.seed, "point": identity(config)}
-    measured = information(target.posterior, **settings, **address, progress=writer.progress)
-    writer.publish_information(information_document(measured, settings))
-    return measured
+    data_sets = (config.control.data_sets or 0) if first else 0
+    settings = {**msgspec.structs.asdict(section), **address, "data_sets": data_sets}
+    measured = information(target.posterior, **settings, progress=writer.progress)
+    publish_information(measured, config, writer)
+    return measured.measured
+
+
+def _published(writer: "PointWriter") -> "Measured | None":
+    from nishimori.measurement.information_parts import PlainMeasured, measured_of
+
+    try:
+        document = writer.information()
+        return None if document is None else measured_of(msgspec.convert(document, PlainMeasured))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        path = writer.directory / "information.json"
+        raise BadInput(f"{path} cannot be read ({error}); remove the file to measure it again") from None
+
+
+def publish_information(measured: "Information", config: Config, writer: "PointWriter") -> None:
+    from nishimori.measurement.information_report import information_document
+
+    writer.publish_information(information_document(measured, msgspec.structs.asdict(config.information)))
 
 
 def estimates_of(measured: "Information | None", config: Config) -> "dict[str, Estimate]":

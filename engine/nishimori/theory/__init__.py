@@ -10,6 +10,7 @@ from nishimori.description import Channel, GaussianChannel, LogisticChannel, Net
 from nishimori.theory.coefficients import Coefficients, OutsideTheTheorem, equivalent_linear_model
 from nishimori.theory.gaussian import gaussian_prediction
 from nishimori.theory.logistic import logistic_prediction
+from nishimori.theory.mismatch import MismatchedPrediction, predict_mismatched
 from nishimori.theory.nngp import conjectured_linear_model
 from nishimori.theory.output import output_prediction
 from nishimori.theory.prediction import Prediction
@@ -17,11 +18,13 @@ from nishimori.theory.probit import probit_prediction
 
 __all__ = [
     "Coefficients",
+    "MismatchedPrediction",
     "OutsideTheTheorem",
     "Prediction",
     "conjectured_linear_model",
     "equivalent_linear_model",
     "predict",
+    "predict_mismatched",
 ]
 
 

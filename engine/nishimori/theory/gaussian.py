@@ -29,11 +29,11 @@ def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sampl
     are reached to round-off. The arguments are not checked here; `nishimori.theory.predict` checks them.
     """
     signal, gamma = coefficients.eta**2, coefficients.gamma
-    error_per_weight = _error_per_weight(signal, noise_variance + gamma, sample_ratio)
-    qhat = sample_ratio * signal / (noise_variance + gamma + signal * error_per_weight)
+    unlearnt = error_per_weight(signal, noise_variance + gamma, sample_ratio)
+    qhat = sample_ratio * signal / (noise_variance + gamma + signal * unlearnt)
     overlap = qhat / (1.0 + qhat)
-    bayes_error = gamma + signal * error_per_weight
-    weights_term = (math.log1p(qhat) - qhat * error_per_weight) / sample_ratio
+    bayes_error = gamma + signal * unlearnt
+    weights_term = (math.log1p(qhat) - qhat * unlearnt) / sample_ratio
     information = 0.5 * (math.log1p(bayes_error / noise_variance) + weights_term)
     return Prediction(
         sigma=coefficients.sigma,
@@ -51,7 +51,7 @@ def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sampl
     )
 
 
-def _error_per_weight(signal: float, noise: float, sample_ratio: float) -> float:
+def error_per_weight(signal: float, noise: float, sample_ratio: float) -> float:
     """Positive root m of signal m^2 + (noise + signal (sample_ratio - 1)) m - noise = 0, to round-off."""
     linear = noise + signal * (sample_ratio - 1.0)
     root = math.hypot(linear, 2.0 * math.sqrt(signal) * math.sqrt(noise))

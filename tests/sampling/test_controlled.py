@@ -1,4 +1,4 @@
-"""The Bayes error against the wide network: the same number as the plain estimate, with a smaller error bar."""
+"""Bayes error and overlap against the wide network: as the plain estimates, with smaller error bars."""
 
 import math
 
@@ -18,13 +18,23 @@ def run() -> nm.Run:
     return nm.sample(target, nm.HMC(), chains=1, warmup=80, draws=200, start="both", seed=2, progress=silent)
 
 
-def test_it_agrees_with_the_plain_estimate_and_is_sharper(run: nm.Run):
-    controlled, plain = nm.controlled_bayes_error(run), run.estimates["bayes_error"]
-    error = math.hypot(plain.standard_error, controlled.bayes_error.standard_error)
-    assert abs(plain.value - controlled.bayes_error.value) < 3 * error
-    assert controlled.bayes_error.standard_error < plain.standard_error / 2
-    assert controlled.distance.value < 0.03 * controlled.kernel_error.value + 3 * controlled.distance.standard_error
-    assert controlled.bayes_error.value == pytest.approx(controlled.kernel_error.value - controlled.distance.value)
+@pytest.mark.parametrize("data_sets", [0, 64])
+@pytest.mark.parametrize("name", ["bayes_error", "overlap"])
+def test_they_agree_with_the_plain_estimates_and_are_sharper(run: nm.Run, name: str, data_sets: int):
+    controlled, plain = getattr(nm.controlled_errors(run, data_sets), name), run.estimates[name]
+    error = math.hypot(plain.standard_error, controlled.estimate.standard_error)
+    assert abs(plain.value - controlled.estimate.value) < 3 * error
+    assert controlled.estimate.standard_error < plain.standard_error / 2
+    assert abs(controlled.distance.value) < 0.03 * controlled.kernel.value + 3 * controlled.distance.standard_error
+    sign = -1 if name == "bayes_error" else 1
+    assert controlled.estimate.value == pytest.approx(controlled.kernel.value + sign * controlled.distance.value)
+
+
+def test_more_data_sets_shrink_the_error_bar_of_what_needs_no_sampling(run: nm.Run):
+    few, many = (nm.controlled_errors(run, data_sets).bayes_error for data_sets in (0, 200))
+    assert many.kernel.standard_error < few.kernel.standard_error / 1.7
+    assert abs(many.kernel.value - few.kernel.value) < 3 * few.kernel.standard_error
+    assert many.distance == few.distance
 
 
 def test_the_square_of_one_chain_is_biased_upwards(run: nm.Run):
@@ -44,7 +54,7 @@ def test_a_run_without_independent_chains_or_teacher_is_refused(run: nm.Run):
     sampler = nm.HMC(step_size=0.05, num_steps=2)
     alone = nm.sample(run.target, sampler, start="teacher", **settings)
     with pytest.raises(ValueError, match="no two chains that are independent"):
-        nm.controlled_bayes_error(alone)
+        nm.controlled_errors(alone)
     own = nm.Problem(problem.network, problem.channel, problem.inputs, problem.labels, test_inputs=problem.test_inputs)
     with pytest.raises(ValueError, match="no posterior of a matched teacher"):
-        nm.controlled_bayes_error(nm.sample(nm.Posterior(own, "fp32", "cpu"), sampler, start="prior", **settings))
+        nm.controlled_errors(nm.sample(nm.Posterior(own, "fp32", "cpu"), sampler, start="prior", **settings))
