@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from nishimori.comparison.align import agreement, residuals, z_score, z_scores
-from nishimori.comparison.figures import overlay_figure
+from nishimori.comparison.figures import label_text, overlay_figure
 from nishimori.comparison.series import build_series, choose_axis
 from nishimori.comparison.tables import agreement_line, comparison_table, table, verdict_table, with_error
 from nishimori.systems import SYSTEMS
@@ -148,3 +148,23 @@ def test_the_verdict_table_shows_the_worst_of_every_criterion() -> None:
     _, _, row, older = verdict_table(rows).splitlines()
     assert row.split()[5:] == ["1.0e-07", "-", "1.040", "-", "-", "350", "?", "-", "-", "30/10", "1", "of", "9"]
     assert older.split()[-3:] == ["0", "of", "0"]
+
+
+def test_a_conjecture_is_named_and_its_bias_is_in_no_level() -> None:
+    points = [summary(1, ratio, 0.2) for ratio in (0.5, 2.0)]
+    for point in points:
+        point["parameters"]["activation"] = "relu"
+    predict = SYSTEMS["matched_teacher"].predict_at
+    (line,) = build_series(points, "bayes_error", "sample_ratio", predict)
+    assert line.theory == "equivalent linear model, a conjecture"
+    theory = predict(points[0]["parameters"])
+    assert line.prior_level == pytest.approx(theory["eta"] ** 2 + theory["gamma"], rel=1e-12)
+    assert line.curve.max() < line.prior_level < theory["sigma"][-1] - 0.1
+    (proved,) = build_series(GRID[:2], "bayes_error", "sample_ratio", predict)
+    assert proved.theory == "equivalent linear model"
+
+
+def test_labels_of_series() -> None:
+    assert label_text({"depth": 2, "width_ratios": [0.5, 2.0]}) == "$L = 2$, $d_l/d = 0.5, 2$"
+    assert label_text({"activation": "erf", "channel": "probit"}) == "erf, probit"
+    assert label_text({}) == "measured"

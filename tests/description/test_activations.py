@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nishimori.description import ACTIVATIONS, Activation, activation
+from nishimori.description.nonlinear_part import linear_part
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "coefficients.json").read_text())
 VARIANCES = [0.0, 1e-6, 0.37, 1.0, 1.9, 40.0]
@@ -175,7 +176,17 @@ def test_function_and_derivative_are_enough():
 
 
 def test_registry():
-    assert list(ACTIVATIONS) == ["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu", "sign"]
+    assert list(ACTIVATIONS) == [
+        "identity",
+        "tanh",
+        "tanh2",
+        "tanh2_nonlinear",
+        "erf",
+        "erf_sqrt2",
+        "sin",
+        "relu",
+        "sign",
+    ]
     assert [name for name, entry in ACTIVATIONS.items() if not entry.samplable] == ["sign"]
     assert [name for name, entry in ACTIVATIONS.items() if not entry.odd] == ["relu"]
     assert all(activation(name) is entry and entry.name == name for name, entry in ACTIVATIONS.items())
@@ -191,3 +202,14 @@ def test_unknown_name_is_refused_with_the_nearest():
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_registered_activations_survive_pickling(name):
     assert pickle.loads(pickle.dumps(ACTIVATIONS[name])) == ACTIVATIONS[name]
+
+
+def test_the_nonlinear_part_of_tanh2_has_unit_variance_and_no_component_below_the_third():
+    """rho and sqrt(eps) as rounded in arXiv 2510.24616, and by the adaptive quadrature of tanh2 itself."""
+    phi, tanh2 = ACTIVATIONS["tanh2_nonlinear"], ACTIVATIONS["tanh2"]
+    gain, deviation = linear_part()
+    assert (gain, deviation) == pytest.approx((0.7294775, 0.3211289), abs=5e-8)
+    assert gain == pytest.approx(tanh2.mean_derivative(1.0), rel=1e-14)
+    assert deviation**2 == pytest.approx(tanh2.second_moment(1.0) - gain**2, rel=1e-13)
+    assert phi.second_moment(1.0) == pytest.approx(1, rel=1e-13)
+    assert phi.mean_derivative(1.0) == pytest.approx(0, abs=1e-13)

@@ -8,11 +8,13 @@ from torch import Tensor
 
 import nishimori as nm
 from nishimori.description.activations import ACTIVATIONS
+from nishimori.description.nonlinear_part import linear_part
 from nishimori.models.layout import Layout, Position, add_scaled_, chain_dot, select
 from nishimori_kernels.energy import dispatch, reference
 from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, numpy_kernel, torch_kernel
 from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
 from nishimori_kernels.energy.blocked import BlockedNetwork
+from nishimori_kernels.energy.coefficients import HALF_GAIN, NONLINEAR_SCALE
 from nishimori_kernels.energy.cpu import COMPILED_ACTIVATIONS
 
 NAMES = sorted(TORCH_ACTIVATIONS)
@@ -263,3 +265,8 @@ def test_selection_and_scaled_addition_act_chain_by_chain():
     add_scaled_(old, layout.from_edge(torch.ones(2, 3, 6)), torch.tensor([2.0, -3.0]))
     assert torch.equal(old.to_edge()[:, 0, 0], torch.tensor([2.0, -3.0]))
     assert float(old.to_edge().std(dim=(1, 2)).max()) == 0.0
+
+
+def test_the_nonlinear_part_has_the_coefficients_of_its_description():
+    gain, deviation = linear_part()
+    assert (2 * HALF_GAIN, 1 / NONLINEAR_SCALE) == pytest.approx((gain, deviation), rel=1e-15, abs=0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nishimori.measurement.error_bars import disorder_mean, disorder_ratio
+from nishimori.measurement.error_bars import controlled_mean, disorder_mean, disorder_ratio
 
 GENERATOR = np.random.default_rng(11)
 
@@ -41,3 +41,19 @@ def test_monte_carlo_ratio() -> None:
 
 def test_one_instance_has_no_error_bar() -> None:
     assert math.isnan(disorder_mean(np.array([1.0]), np.array([0.1])).standard_error)
+
+
+@pytest.mark.parametrize("further", [0, 40])
+def test_the_error_bar_of_a_controlled_mean_is_its_spread(further: int) -> None:
+    """What is known and what is measured of an instance are correlated; further values are of their own."""
+    repeats, instances = 4000, 12
+    known = 1 + 0.3 * GENERATOR.standard_normal((repeats, instances))
+    others = 1 + 0.3 * GENERATOR.standard_normal((repeats, further))
+    measured = 0.5 * known + 0.1 * GENERATOR.standard_normal((repeats, instances))
+    noise = np.full(instances, 0.01)
+    estimates = [controlled_mean(*rows, noise) for rows in zip(known, others, measured, strict=True)]
+    values = np.array([estimate.value for estimate in estimates])
+    variance = float(np.mean([estimate.standard_error**2 for estimate in estimates]))
+    assert variance == pytest.approx(values.var(), rel=0.1)
+    assert values.mean() == pytest.approx(0.5, abs=4 * (variance / repeats) ** 0.5)
+    assert estimates[0].monte_carlo_variance == pytest.approx(0.01 / instances)

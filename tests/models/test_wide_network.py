@@ -10,8 +10,8 @@ from torch import Tensor
 import nishimori as nm
 from nishimori.description import ACTIVATIONS, Activation
 from nishimori.models.activation_kernel import activation_kernel
-from nishimori.models.pair_moments import pair_moment, second_moment
-from nishimori.models.wide_network import kernel_of, variance_of
+from nishimori.models.pair_moments import mean_slope, pair_moment, second_moment
+from nishimori.models.wide_network import kernel_of, variance_of, weight_covariance_of
 from nishimori_kernels.energy.batched import BatchedNetwork
 
 SAMPLABLE = [name for name, activation in ACTIVATIONS.items() if activation.samplable]
@@ -42,6 +42,28 @@ def test_a_pair_moment_agrees_with_quadrature(name: str, correlation: float):
     spacing, tolerance = (1 / 32, 5e-5) if name == "relu" else (1 / 12, 1e-9)
     expected = quadrature(ACTIVATIONS[name], correlation, left, right, spacing)
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", SAMPLABLE)
+def test_the_mean_slope_is_that_of_the_activation(name: str):
+    variance = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    expected = torch.tensor(
+        [ACTIVATIONS[name].mean_derivative(float(value)) for value in variance], dtype=torch.float64
+    )
+    torch.testing.assert_close(mean_slope(ACTIVATIONS[name], variance), expected, rtol=0, atol=1e-9)
+    assert float(mean_slope(ACTIVATIONS[name], torch.zeros(1, dtype=torch.float64))) == 0
+
+
+def test_the_weights_of_a_linear_network_are_those_of_ridge_regression():
+    """F = v . x / sqrt(d): Cov(F, v) = x / sqrt(d), and B y is the ridge estimate."""
+    problem = nm.matched_teacher(nm.Network(6, (9,), "identity"), nm.GaussianChannel(0.3), 8, 4, seed=2, test_samples=3)
+    wide, inputs = nm.WideNetwork(problem), problem.inputs / math.sqrt(6)
+    torch.testing.assert_close(weight_covariance_of(problem.network, problem.inputs[0]), inputs[0])
+    gram = inputs.transpose(1, 2) @ inputs + 0.3 * torch.eye(6, dtype=torch.float64)
+    ridge = torch.linalg.solve(gram, inputs.transpose(1, 2) @ problem.labels.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(wide.effective_weights, ridge)
+    shrunk = torch.linalg.solve(gram, inputs.transpose(1, 2) @ inputs).diagonal(dim1=1, dim2=2).mean(-1)
+    torch.testing.assert_close(wide.overlap, shrunk)
 
 
 @pytest.mark.parametrize("name", SAMPLABLE)

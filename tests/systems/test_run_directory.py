@@ -176,13 +176,23 @@ def test_killed_and_run_again_equals_the_uninterrupted_run(
     assert {identity: summary["digest"] for identity, summary in points(out).items()} == digests
 
 
-def test_relu_is_sampled_and_its_missing_theory_is_said(tmp_path: Path) -> None:
+def test_relu_is_laid_over_a_conjecture_which_is_said(tmp_path: Path) -> None:
     experiment = write(tmp_path / "relu.toml", changed(network__activation="relu"))
     done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"))
     assert done.returncode in (0, 3), done.stderr
     (summary,) = points(tmp_path / "out").values()
+    assert summary["theory"]["basis"] == "conjecture"
+    assert summary["theory"]["bias_variance"] > 0
+    assert "conjecture" in done.stdout
+
+
+def test_a_committee_is_sampled_and_its_missing_theory_is_said(tmp_path: Path) -> None:
+    experiment = write(tmp_path / "committee.toml", changed(network__readout="fixed"))
+    done = nishimori("run", str(experiment), "--out", str(tmp_path / "out"))
+    assert done.returncode in (0, 3), done.stderr
+    (summary,) = points(tmp_path / "out").values()
     assert summary["theory"] is None
-    assert "odd" in summary["theory_refusal"]
+    assert "fixed" in summary["theory_refusal"]
     assert summary["estimates"]["bayes_error"]["value"] > 0
 
 

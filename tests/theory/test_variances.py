@@ -28,8 +28,8 @@ def average(function, variance: float) -> float:
 
 
 def test_tanh_with_two_variances_is_the_recursion_by_quadrature():
-    """s = (2.3, 1.4) and input variance r = 1.7, which is s_1 r in the place of s_1."""
-    model = equivalent_linear_model(nm.Network(1, (1, 1), "tanh", weight_variance=(2.3 * 1.7, 1.4, 1.0)))
+    """s = (2.3, 1.4) and input variance r = 1.7; s_1 r in the place of s_1 is the same."""
+    model = equivalent_linear_model(nm.Network(1, (1, 1), "tanh", weight_variance=(2.3, 1.4, 1.0)), 1.7)
     derivatives, squares, total = [], [], 1.7
     for variance in (2.3, 1.4):
         derivatives.append(average(lambda x: 1 - math.tanh(x) ** 2, variance * total))
@@ -37,8 +37,20 @@ def test_tanh_with_two_variances_is_the_recursion_by_quadrature():
         total = squares[-1]
     signal = 2.3 * 1.4 * (derivatives[0] * derivatives[1]) ** 2
     assert model.sigma == pytest.approx((2.3 * 1.7, 1.4 * squares[0], squares[1]), rel=1e-10)
-    assert model.eta**2 == pytest.approx(1.7 * signal, rel=1e-10)
+    assert (model.eta**2, model.signal) == pytest.approx((signal, 1.7 * signal), rel=1e-10)
     assert model.gamma == pytest.approx(squares[1] - 1.7 * signal, rel=1e-9)
+    network = nm.Network(1, (1, 1), "tanh", weight_variance=(2.3 * 1.7, 1.4, 1.0))
+    same = equivalent_linear_model(network)
+    assert (same.sigma, same.signal, same.gamma) == (
+        model.sigma,
+        pytest.approx(model.signal),
+        pytest.approx(model.gamma),
+    )
+    for bias in (0.0, 0.4):
+        wide = dataclasses.replace(network, bias_variance=bias)
+        narrow = dataclasses.replace(wide, weight_variance=(2.3, 1.4, 1.0))
+        predicted = predict(narrow, CHANNEL, 2.0, input_spectrum=[1.7, 1.7])
+        assert predicted.bayes_error == pytest.approx(predict(wide, CHANNEL, 2.0).bayes_error, rel=1e-10)
 
 
 MIXED = nm.Network(1, (1, 1, 1), ("tanh", "erf", "sin"), weight_variance=(1.6, 0.7, 2.1, 1.3))

@@ -8,12 +8,11 @@ from typing import Any
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.approach import Approach, approaches, fit_power_law
 from nishimori.comparison.extrapolation import Limits, extrapolate
-from nishimori.comparison.series import build_series, choose_axis
+from nishimori.comparison.series import branch_names, build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
-from nishimori.systems.mismatch import names_teacher
 
 MEAN_ERRORS = ("bayes_error", "posterior_mean_error")
 MEASURED_APART = ("mutual_information", "mutual_information_per_dim", "log_evidence")
@@ -71,6 +70,7 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     lines = [
         comparison_table(ordered, observable),
         "",
+        *[f"{comparison_table(ordered, name)}\n" for name in branch_names(observable) if _measured(ordered, name)],
         *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
         verdict_table(ordered),
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
@@ -84,9 +84,13 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
 
 
 def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
-    """`observable`, and the mutual information where it was measured."""
-    measured = any("mutual_information" in summary["estimates"] for summary in summaries)
-    return [observable, *(["mutual_information"] if measured and observable != "mutual_information" else [])]
+    """`observable`, and by branch and the mutual information where they were measured."""
+    others = [name for name in (*branch_names(observable), "mutual_information") if _measured(summaries, name)]
+    return list(dict.fromkeys([observable, *others]))
+
+
+def _measured(summaries: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return any(name in summary["estimates"] for summary in summaries)
 
 
 def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -118,13 +122,12 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
     summaries = drawable(directories, observable, path)
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import LINEAR_MODEL, RENORMALISED, overlay_figure, shared_title
+    from nishimori.comparison.figures import overlay_figure, shared_title
 
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = shared_title(summaries, axis, set().union(*[line.label for line in series]))
-    theory = RENORMALISED if any(names_teacher(summary["parameters"]) for summary in summaries) else LINEAR_MODEL
-    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary, theory))
+    publish(path, lambda temporary: overlay_figure(series, axis, observable, title, temporary))
 
 
 def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path) -> Limits:

@@ -49,8 +49,9 @@ def theory(
     Classes without noise: --channel probit --noise-variance 0. The row "basis" says whether the limits are proved.
 
     Args:
-        activation: identity, tanh, tanh2 (tanh 2x), erf, erf_sqrt2 (erf of x over root 2), sin, sign or relu; one for
-            all hidden layers, or one each. relu, not odd, with the gaussian channel alone and by conjecture.
+        activation: identity, tanh, tanh2 (tanh 2x), tanh2_nonlinear (tanh 2x without its linear part), erf, erf_sqrt2
+            (erf of x over root 2), sin, sign or relu; one for all hidden layers, or one each. relu, not odd, with the
+            gaussian channel alone and by conjecture.
         depth: number of hidden layers; 0 is the linear model.
         sample_ratio: training samples per input dimension, alpha = n / d.
         noise_variance: variance of the label noise, Delta; 0 is for probit alone, and logistic takes a temperature.

@@ -8,8 +8,9 @@ import numpy as np
 
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
-from nishimori.comparison.series import CURVE_POINTS, OF_TEACHER, Series
+from nishimori.comparison.series import CURVE_POINTS, LINEAR_MODEL, OF_TEACHER, RENORMALISED, Series
 from nishimori.comparison.tables import VARIANCES, value_text
+from nishimori.theory.branches import BRANCHES
 
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
@@ -52,10 +53,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
 
-LINEAR_MODEL = "equivalent linear model"
-RENORMALISED = "renormalised kernel (conjecture)"
-"""What lines of theory are, of matched and of other students."""
-
 
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
@@ -65,9 +62,10 @@ def label_text(label: dict[str, Any]) -> str:
 def _said(name: str, value: Any) -> str:
     if name.startswith(OF_TEACHER):
         return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
-    if name in SHORT and isinstance(value, list):
-        return f"${SHORT[name]}$ = {', '.join(map(value_text, value))}"
-    return f"${SHORT[name]} = {value:g}$" if name in SHORT and isinstance(value, int | float) else value_text(value)
+    numbers = value if isinstance(value, list) else [value]
+    if name not in SHORT or not all(isinstance(number, int | float) for number in numbers):
+        return value_text(value)
+    return f"${SHORT[name]} = {', '.join(f'{number:g}' for number in numbers)}$"
 
 
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
@@ -85,25 +83,26 @@ def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[s
     return student + ending if student else ", ".join([*parts, ending])
 
 
-def overlay_figure(
-    series: Sequence[Series], axis: str, observable: str, title: str, path: Path, theory: str = LINEAR_MODEL
-) -> None:
-    """Draw all series into `path` (PNG, or the format its suffix names); `theory` is what the lines are."""
+def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: str, path: Path) -> None:
+    """Draw all series into `path` (PNG, or the format its suffix names)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for number, line in enumerate(series):
-        _draw(axes, line, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
-    _levels_legend(axes, series, theory)
+        if len(line.x) or len(line.curve):
+            turn, colour = divmod(number, len(COLOURS))
+            _draw(axes, line, COLOURS[colour], MARKERS[(number + turn) % len(MARKERS)])
+    _levels_legend(axes, series)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
-    believed = " that the student believes" if theory == RENORMALISED and axis == "noise_variance" else ""
+    apart = any(line.theory == RENORMALISED for line in series)
+    believed = " that the student believes" if apart and axis == "noise_variance" else ""
     axes.set_xlabel(SYMBOLS.get(axis, axis) + believed)
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    _legend(axes, {label_text(line.label) for line in series})
+    _legend(axes, {_measured_text(line) for line in series})
     if axes.get_ylim()[0] > 0 or all((line.value > 0).all() for line in series):
         axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=200)
@@ -196,13 +195,16 @@ def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str
 
 def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
     if len(line.curve):
-        axes.plot(line.curve_x, line.curve, color=colour, linewidth=1.4, zorder=1)
+        style = {"linestyle": "--", "zorder": 2} if line.branch else {"zorder": 1}
+        axes.plot(line.curve_x, line.curve, color=colour, linewidth=1.4, **style)
         left, right = line.curve_x[0], line.curve_x[-1]
         span = (right / left) ** 0.07
         if line.prior_level is not None:
             axes.plot([left, left * span], [line.prior_level] * 2, color=colour, linestyle="--", linewidth=1.2)
         if line.plateau is not None:
             axes.plot([right / span, right], [line.plateau] * 2, color=colour, linestyle=":", linewidth=1.6)
+    if not len(line.x):
+        return
     axes.errorbar(
         line.x,
         line.value,
@@ -214,15 +216,24 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
         elinewidth=1.2,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        label=label_text(line.label),
+        label=_measured_text(line),
         zorder=3,
     )
 
 
-def _levels_legend(axes: Any, series: Sequence[Series], theory: str) -> None:
+def _measured_text(line: Series) -> str:
+    """What the points are; chains that stay in a branch are told by their start."""
+    starts = {branch: f"from the {start}" for start, branch in BRANCHES.items()}
+    parts = [label_text(line.label)] if line.label or not line.branch else []
+    return ", ".join([*parts, *([starts[line.branch]] if line.branch else [])])
+
+
+def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
     grey = "0.35"
-    if any(len(line.curve) for line in series):
+    for theory in dict.fromkeys(line.theory for line in series if len(line.curve) and not line.branch):
         axes.plot([], [], color=grey, linewidth=1.4, label=theory)
+    if any(len(line.curve) and line.branch for line in series):
+        axes.plot([], [], color=grey, linestyle="--", linewidth=1.4, label="branches")
     if any(line.prior_level is not None for line in series):
         axes.plot(
             [],
@@ -230,7 +241,7 @@ def _levels_legend(axes: Any, series: Sequence[Series], theory: str) -> None:
             color=grey,
             linestyle="--",
             linewidth=1.2,
-            label=r"prior level  $\sigma_L$ ($\alpha \to 0$)",
+            label=r"prior level  $\eta^2 + \gamma$ ($\alpha \to 0$)",
         )
     if any(line.plateau is not None for line in series):
         axes.plot([], [], color=grey, linestyle=":", linewidth=1.6, label=r"plateau  $\gamma$ ($\alpha \to \infty$)")

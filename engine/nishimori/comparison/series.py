@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nishimori.theory.branches import BRANCHES
+
 AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
 CURVE_POINTS = 200
 QUADRATURE_POINTS = 50
@@ -19,6 +21,10 @@ UNSAID = {"readout": "gaussian", "channel": "gaussian", "weight_variance": 1.0, 
 OF_TEACHER = "teacher_"
 """Begins the parameters that the teacher has on its own; where a point has not one of them, the teacher is matched."""
 
+LINEAR_MODEL = "equivalent linear model"
+RENORMALISED = "renormalised kernel (conjecture)"
+"""What lines of theory are, of matched and of other students."""
+
 Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Theory at any parameters; raises ValueError where there is none."""
 
@@ -27,7 +33,9 @@ Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class Series:
     """Points with error bars (one standard error) and, where theory speaks, its curve and its limits.
 
-    `prior_level` and `plateau` are the predictions for no data and for infinitely many samples per dimension.
+    `prior_level` and `plateau` are the predictions for few and for infinitely many samples per dimension; `theory`
+    says what the curve is, and whether it is a conjecture. Where chains of the two starts stay in different branches,
+    `branch` is that of these points, and the curve is NaN where the branch is not.
     """
 
     label: dict[str, Any]
@@ -38,6 +46,8 @@ class Series:
     curve: NDArray[np.float64]
     prior_level: float | None
     plateau: float | None
+    theory: str = ""
+    branch: str = ""
 
 
 def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -55,7 +65,11 @@ def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: 
     points = [summary["parameters"] for _, members in groups for summary in members]
     closed = all(value_of(point, "channel") == "gaussian" for point in points)
     reach = _reach([point[axis] for point in points], CURVE_POINTS if closed else QUADRATURE_POINTS)
-    return [_series(label, points, observable, axis, reach, predict) for label, points in groups]
+    return [
+        _series(label, points, observable, branch, axis, reach, predict)
+        for label, points in groups
+        for branch in _branches(points, observable)
+    ]
 
 
 def grouped(
@@ -71,6 +85,17 @@ def grouped(
         groups.setdefault(json.dumps(label), []).append(summary)
     keys = sorted(groups, key=lambda key: _order(groups[key][0]["parameters"], varying))
     return [(json.loads(key), groups[key]) for key in keys]
+
+
+def branch_names(observable: str) -> list[str]:
+    """What the estimates of `observable` are called by branch."""
+    return [f"{branch}_{observable}" for branch in BRANCHES.values()]
+
+
+def _branches(points: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
+    """All chains together, "", and by themselves those of each branch where some point has estimates of it."""
+    found = {name for point in points for name in point["estimates"]}
+    return ["", *(branch for branch in BRANCHES.values() if f"{branch}_{observable}" in found)]
 
 
 def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
@@ -106,14 +131,18 @@ def _series(
     label: dict[str, Any],
     summaries: Sequence[Mapping[str, Any]],
     observable: str,
+    branch: str,
     axis: str,
     reach: NDArray[np.float64],
     predict: Predict,
 ) -> Series:
+    """All chains together are shown where there are no estimates by branch: where there are, they describe neither."""
     ordered = sorted(summaries, key=lambda summary: summary["parameters"][axis])
-    estimates = [summary["estimates"][observable] for summary in ordered]
+    curve, levels, theory = _theory(ordered[0]["parameters"], _named(observable, branch), axis, reach, predict)
+    apart = [branch_names(observable)[0] in summary["estimates"] for summary in ordered]
+    ordered = [summary for summary, parted in zip(ordered, apart, strict=True) if parted == bool(branch)]
+    estimates = [summary["estimates"][_named(observable, branch)] for summary in ordered]
     errors = [np.nan if estimate["standard_error"] is None else estimate["standard_error"] for estimate in estimates]
-    curve, levels = _theory(ordered[0]["parameters"], observable, axis, reach, predict)
     return Series(
         label,
         np.array([summary["parameters"][axis] for summary in ordered], dtype=float),
@@ -122,12 +151,18 @@ def _series(
         reach[: len(curve)],
         np.array(curve),
         *levels,
+        theory,
+        branch,
     )
+
+
+def _named(observable: str, branch: str) -> str:
+    return f"{branch}_{observable}" if branch else observable
 
 
 def _theory(
     parameters: Mapping[str, Any], observable: str, axis: str, reach: NDArray[np.float64], predict: Predict
-) -> tuple[list[float], tuple[float | None, float | None]]:
+) -> tuple[list[float], tuple[float | None, float | None], str]:
     nothing: tuple[float | None, float | None] = (None, None)
     if axis == "input_dim":
         reach_of = [dict(parameters)] * len(reach)
@@ -136,10 +171,19 @@ def _theory(
     try:
         predictions = [predict(point) for point in reach_of]
     except ValueError:
-        return [], nothing
-    if not predictions or any(observable not in prediction for prediction in predictions):
-        return [], nothing
-    curve = [float(prediction[observable]) for prediction in predictions]
-    if observable != "bayes_error" or axis != "sample_ratio":
-        return curve, nothing
-    return curve, (float(predictions[0]["sigma"][-1]), float(predictions[0]["gamma"]))
+        return [], nothing, ""
+    curve = [float(prediction.get(observable, np.nan)) for prediction in predictions]
+    if np.isnan(curve).all():
+        return [], nothing, ""
+    name, first = _name_of(parameters, predictions[0]), predictions[0]
+    if "eta" not in first or observable != "bayes_error" or axis != "sample_ratio":
+        return curve, nothing, name
+    return curve, (float(first["sigma"][-1] - first.get("bias_variance", 0.0)), float(first["gamma"])), name
+
+
+def _name_of(parameters: Mapping[str, Any], prediction: Mapping[str, Any]) -> str:
+    """What a figure calls the theory of these points."""
+    if any(name.startswith(OF_TEACHER) for name in parameters):
+        return RENORMALISED
+    name = LINEAR_MODEL if "eta" in prediction else "as many samples as weights"
+    return f"{name}, a conjecture" if prediction.get("basis") == "conjecture" else name

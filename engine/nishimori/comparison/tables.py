@@ -57,8 +57,8 @@ def of_teacher(parameters: Mapping[str, Any]) -> str:
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a point: parameters, measured, theory, z, acceptance, verdict. Channel and variances of weights and
-    biases are columns where some point has others than the Gaussian one, 1 and 0, and the teacher where some teacher
-    has parameters of its own."""
+    biases are columns where some point has others than the Gaussian one, 1 and 0, the teacher where some teacher has
+    parameters of its own, and what theory rests on where some of it is a conjecture."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
     for name in (*reversed(VARIANCES), "channel"):
@@ -68,6 +68,9 @@ def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) ->
     teachers = [of_teacher(summary["parameters"]) for summary in summaries]
     if any(teachers):
         header, rows = ["teacher", *header], [[said or "-", *row] for said, row in zip(teachers, rows, strict=True)]
+    bases = [(summary["theory"] or {}).get("basis", "-") for summary in summaries]
+    if "conjecture" in bases:
+        header, rows = [*header, "basis"], [[*row, basis] for row, basis in zip(rows, bases, strict=True)]
     return table(header, rows)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from nishimori.description.nonlinear_part import tanh2_nonlinear, tanh2_nonlinear_derivative
 from nishimori.description.quadrature import gaussian_average
 
 Array = NDArray[np.float64]
@@ -261,6 +262,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
             ),
             Activation(_tanh, _tanh_derivative, "tanh", odd=True),
             Activation(_tanh2, _tanh2_derivative, "tanh2", odd=True),
+            Activation(tanh2_nonlinear, tanh2_nonlinear_derivative, "tanh2_nonlinear", odd=True),
             Activation(
                 _erf,
                 _erf_derivative,

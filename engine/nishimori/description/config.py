@@ -20,7 +20,7 @@ TargetedEstimate = Literal[
     "function_overlap",
     "mutual_information",
 ]
-ActivationName = Literal["identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu"]
+ActivationName = Literal["identity", "tanh", "tanh2", "tanh2_nonlinear", "erf", "erf_sqrt2", "sin", "relu"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -20,7 +20,7 @@ from nishimori.models.tempered import TemperedTarget
 from nishimori_kernels.rng.streams import Stream
 
 CHAINS, INSTANCES, SAMPLES, NOISE_VARIANCE = 16, 2, 7, 0.5
-ACTIVATIONS = ("identity", "tanh", "tanh2", "erf", "erf_sqrt2", "sin", "relu")
+ACTIVATIONS = ("identity", "tanh", "tanh2", "tanh2_nonlinear", "erf", "erf_sqrt2", "sin", "relu")
 ROUNDINGS = 10.0
 """How many roundings of an energy a difference of two is held to."""
 

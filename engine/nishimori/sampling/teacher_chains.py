@@ -14,6 +14,7 @@ from nishimori.chains.loop import Schedule, Transition, chain_loop
 from nishimori.chains.progress import Progress
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.error_bars import standard_error_of
+from nishimori.measurement.student import student_to_normal
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers.hmc import HMC
@@ -84,8 +85,9 @@ def starts_alarm(teacher: Values, prior: Values, what: str) -> tuple[str, ...]:
 
 
 def _disagreement(first: Values, second: Values) -> float:
-    """Mean difference in standard errors over instances, 0 where there is no telling."""
+    """Mean difference in standard errors over instances, few of them allowed for (see `student_to_normal`); 0 where
+    there is no telling."""
     difference = second - first
     if len(difference) < 2 or not difference.std() > 0:
         return 0.0
-    return float(difference.mean() / standard_error_of(difference))
+    return student_to_normal(float(difference.mean() / standard_error_of(difference)), len(difference) - 1)

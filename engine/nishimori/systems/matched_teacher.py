@@ -21,8 +21,10 @@ from nishimori.description.errors import BadInput
 from nishimori.description.experiment import identity, sample_count
 from nishimori.description.teacher import mismatch_of
 from nishimori.systems.batches import Outcome, sampled
+from nishimori.systems.branches import branch_estimates, disagreement, sized
 from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
 from nishimori.systems.point_information import summary_of
+from nishimori.theory.branches import branch_predictions, specialises
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -63,18 +65,22 @@ class MatchedTeacher:
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
-        """The equivalent linear model's values, by the names the estimates have."""
+        """Theory by the names the estimates have: the equivalent linear model, by conjecture where no theorem covers
+        it, or both branches of a network whose hidden units specialise (`theory.branches`)."""
         return self.predict_at(self.parameters(config))
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for any parameters, between the points too; sizes enter through their ratios alone. Of a student
-        that differs from its teacher, a conjecture (see `nishimori.theory.mismatch`)."""
+        """The same for any parameters, between the points too; but for branches, sizes enter through their ratios
+        alone. Of a student that differs from its teacher, a conjecture (see `nishimori.theory.mismatch`)."""
         if names_teacher(parameters):
             return predict_apart(parameters, self._predict_matched, described)
         return self._predict_matched(parameters)
 
     def _predict_matched(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        prediction = theory.predict(*described(parameters), parameters["sample_ratio"]).to_dict()
+        network, channel = described(parameters)
+        if specialises(network):
+            return branch_predictions(sized(network, parameters), channel, parameters["sample_ratio"])
+        prediction = theory.predict(network, channel, parameters["sample_ratio"], conjecture=True).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
@@ -109,10 +115,17 @@ class MatchedTeacher:
         return summary
 
     def _summary(self, config: Config, outcome: Outcome) -> dict[str, Any]:
-        run, information, estimates = outcome.run, outcome.information, _plain(outcome.estimates)
-        failures = [*run.verdict.failures, *(information.alarms if information else ()), *outcome.shortfalls]
-        instances = len(run.target.instances)
+        run, information = outcome.run, outcome.information
         predicted, refusal = self._theory(config)
+        branches = branch_estimates(run, predicted or {})
+        estimates = _plain({**outcome.estimates, **branches})
+        failures = [
+            *disagreement(run, predicted or {}, branches),
+            *run.verdict.failures,
+            *(information.alarms if information else ()),
+            *outcome.shortfalls,
+        ]
+        instances = len(run.target.instances)
         return {
             "schema": SCHEMA,
             "id": identity(config),

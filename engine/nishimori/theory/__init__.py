@@ -6,6 +6,8 @@ predict(Network(200, (200, 200)), GaussianChannel(0.1), sample_ratio=2.0).bayes_
 import dataclasses
 import math
 
+from numpy.typing import ArrayLike
+
 from nishimori.description import Channel, GaussianChannel, LogisticChannel, Network, OutputChannel, ProbitChannel
 from nishimori.theory.coefficients import Coefficients, OutsideTheTheorem, equivalent_linear_model
 from nishimori.theory.gaussian import gaussian_prediction
@@ -15,6 +17,7 @@ from nishimori.theory.nngp import conjectured_linear_model
 from nishimori.theory.output import output_prediction
 from nishimori.theory.prediction import Prediction
 from nishimori.theory.probit import probit_prediction
+from nishimori.theory.spectrum import ISOTROPIC, variance_and_spectrum
 
 __all__ = [
     "Coefficients",
@@ -28,7 +31,13 @@ __all__ = [
 ]
 
 
-def predict(network: Network, channel: Channel, sample_ratio: float, conjecture: bool = False) -> Prediction:
+def predict(
+    network: Network,
+    channel: Channel,
+    sample_ratio: float,
+    conjecture: bool = False,
+    input_spectrum: ArrayLike | None = None,
+) -> Prediction:
     """Limits of the observables at sample_ratio = n/d, as d, the widths and n grow in proportion.
 
     `network` enters through its activations, depth and variances alone. Corrections at finite size are
@@ -40,22 +49,30 @@ def predict(network: Network, channel: Channel, sample_ratio: float, conjecture:
     activation or output function that jumps, has a kink or is not odd, biases. `conjecture=True` admits activations
     that are not odd; they and biases (`conjectured_linear_model`) go with the Gaussian channel alone.
 
+    `input_spectrum` [d] holds the eigenvalues of the covariance Omega of Gaussian inputs, x ~ N(0, Omega), of which the
+    first layer sees x / sqrt(d); without it Omega = 1. What it leads to is a conjecture: arXiv 2505.03577 has inputs
+    without correlations. No few directions may dominate: tr Omega^2 / d must stay finite as d grows. `overlap` stays
+    that of the weights, E[v.v*] / E|v*|^2.
+
     Raises OutsideTheTheorem when an activation is not odd, unless `conjecture` admits it, the readout is fixed, or the
-    network has biases under another channel; and ValueError when the sample ratio is not finite and positive or the
-    channel has no theory.
+    network has biases under another channel; and ValueError when the sample ratio is not finite and positive, the
+    channel has no theory, or `input_spectrum` is none.
     """
     if not (math.isfinite(sample_ratio) and sample_ratio > 0):
         raise ValueError(f"sample_ratio must be finite and greater than 0, got {sample_ratio}: give n/d")
     odd = all(phi.odd for phi in network.activations)
+    variance, spectrum = (1.0, ISOTROPIC) if input_spectrum is None else variance_and_spectrum(input_spectrum)
     if not odd and not conjecture or odd and not network.bias_variance:
-        prediction = _predicted(equivalent_linear_model(network), channel, float(sample_ratio))
-        return dataclasses.replace(prediction, basis="theorem" if _is_proved(network, channel) else "conjecture")
+        model = dataclasses.replace(equivalent_linear_model(network, variance), spectrum=spectrum)
+        prediction = _predicted(model, channel, float(sample_ratio))
+        proved = input_spectrum is None and _is_proved(network, channel)
+        return dataclasses.replace(prediction, basis="theorem" if proved else "conjecture")
     if not isinstance(channel, GaussianChannel):
         raise OutsideTheTheorem(
             f"{_shared_by(network)}, and its outputs share a bias that theory knows under Gaussian noise alone: use "
             "GaussianChannel(noise_variance), or odd activations without biases"
         )
-    model = conjectured_linear_model(network)
+    model = dataclasses.replace(conjectured_linear_model(network, variance), spectrum=spectrum)
     prediction = gaussian_prediction(model, channel.noise_variance, float(sample_ratio))
     return dataclasses.replace(
         prediction,

@@ -8,7 +8,10 @@ potential proved by Barbier et al. 2019 (arXiv 1708.03395, Theorem 1). Informati
 import math
 
 from nishimori.theory.coefficients import Coefficients
+from nishimori.theory.fixed_point import LabelStatistics
+from nishimori.theory.general import general_prediction
 from nishimori.theory.prediction import Prediction
+from nishimori.theory.spectrum import ISOTROPIC
 
 
 def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sample_ratio: float) -> Prediction:
@@ -27,8 +30,12 @@ def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sampl
 
     No division by eta and no difference of near equals: the limits alpha -> 0, alpha -> infinity and eta -> 0
     are reached to round-off. The arguments are not checked here; `nishimori.theory.predict` checks them.
+
+    With correlated inputs m is that of `fixed_point`, with fisher = 1/(T + eta^2 m).
     """
-    signal, gamma = coefficients.eta**2, coefficients.gamma
+    if coefficients.spectrum != ISOTROPIC:
+        return _of_correlated_inputs(coefficients, noise_variance, sample_ratio)
+    signal, gamma = coefficients.signal, coefficients.gamma
     unlearnt = error_per_weight(signal, noise_variance + gamma, sample_ratio)
     qhat = sample_ratio * signal / (noise_variance + gamma + signal * unlearnt)
     overlap = qhat / (1.0 + qhat)
@@ -49,6 +56,17 @@ def gaussian_prediction(coefficients: Coefficients, noise_variance: float, sampl
         mutual_information_per_dim=sample_ratio * information,
         log_evidence=-0.5 * math.log(2 * math.pi * math.e * noise_variance) - information,
     )
+
+
+def _of_correlated_inputs(coefficients: Coefficients, noise_variance: float, sample_ratio: float) -> Prediction:
+    def statistics(error: float) -> LabelStatistics:
+        variance = noise_variance + coefficients.gamma + coefficients.signal * error
+        entropy = 0.5 * math.log(2 * math.pi * math.e * variance)
+        return LabelStatistics(-entropy, 1.0 / variance, coefficients.signal * (1.0 - error))
+
+    second_moment = noise_variance + coefficients.gamma + coefficients.signal
+    channel = -0.5 * math.log(2 * math.pi * math.e * noise_variance)
+    return general_prediction(coefficients, statistics, statistics, sample_ratio, second_moment, channel)[0]
 
 
 def error_per_weight(signal: float, noise: float, sample_ratio: float) -> float:

@@ -3,6 +3,7 @@
 from nishimori.theory.coefficients import Coefficients
 from nishimori.theory.fixed_point import FixedPoint, Statistics, residual, solve
 from nishimori.theory.prediction import Prediction
+from nishimori.theory.spectrum import Spectrum
 
 
 def general_prediction(
@@ -26,8 +27,9 @@ def general_prediction(
     The first is the variance of a training output under N(a_V, eps) given its own label (Tweedie); under Gaussian
     noise it is Delta eps/(Delta + eps).
     """
-    signal = coefficients.eta**2
-    point = solve(statistics, signal, sample_ratio)
+    signal = coefficients.signal
+    spectrum = Spectrum.of(coefficients.spectrum)
+    point = solve(statistics, signal, sample_ratio, spectrum)
     bayes_error = coefficients.gamma + signal * point.error_per_weight
     log_evidence = point.potential / sample_ratio
     information = channel_negative_entropy - log_evidence
@@ -36,7 +38,7 @@ def general_prediction(
         eta=coefficients.eta,
         gamma=coefficients.gamma,
         overlap=point.overlap,
-        function_overlap=signal * point.overlap,
+        function_overlap=signal * point.signal_overlap,
         bayes_error=bayes_error,
         generalization_error=label_second_moment - point.statistics.explained,
         gibbs_error=2.0 * bayes_error,
@@ -44,6 +46,6 @@ def general_prediction(
         mutual_information=information,
         mutual_information_per_dim=sample_ratio * information,
         log_evidence=log_evidence,
-        residual=residual(point, finer, signal, sample_ratio),
+        residual=residual(point, finer, signal, sample_ratio, spectrum),
     )
     return prediction, point

@@ -34,7 +34,7 @@ def logistic_prediction(coefficients: Coefficients, temperature: float, sample_r
 
     The arguments are not checked here; `nishimori.theory.predict` checks them.
     """
-    signal, gamma = coefficients.eta**2, coefficients.gamma
+    signal, gamma = coefficients.signal, coefficients.gamma
 
     def statistics(error: float, fineness: float = 1.0) -> LabelStatistics:
         return label_statistics(temperature, signal, gamma, error, fineness)

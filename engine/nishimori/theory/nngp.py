@@ -17,13 +17,13 @@ from nishimori.theory.coefficients import Coefficients, require_gaussian_readout
 Array = NDArray[np.float64]
 
 
-def conjectured_linear_model(network: Network) -> Coefficients:
+def conjectured_linear_model(network: Network, input_variance: float = 1.0) -> Coefficients:
     """Coefficients of the linear model that has the infinite-width kernel K(c) of `network` to first order in c.
 
         F(x)  ->  bias + eta v.x / sqrt(d) + sqrt(gamma) xi,    Var(bias) = K(0)
-        eta^2 = K'(0),   gamma = K(1) - K(0) - K'(0),           K(x.x'/d) = E F(x) F(x')
+        eta^2 = K'(0),   gamma = K(r) - K(0) - r K'(0),         K(x.x'/d) = E F(x) F(x'),   r = input_variance
 
-        (s, c, eta^2)  <-  (w kappa(s, s) + b, w kappa(s, c) + b, w eta^2 kappa'(s, c)),   from (w_1 + b, b, w_1)
+        (s, c, eta^2)  <-  (w kappa(s, s) + b, w kappa(s, c) + b, w eta^2 kappa'(s, c)),   from (w_1 r + b, b, w_1)
         kappa(s, c) = E phi(u) phi(v),   kappa'(s, c) = E phi'(u) phi'(v),   Var u = Var v = s,   Cov(u, v) = c
 
     with w = w_{l+1} the next weight variance, that of the readout last, b the bias variance, and kappa that of layer l.
@@ -37,7 +37,7 @@ def conjectured_linear_model(network: Network) -> Coefficients:
     """
     require_gaussian_readout(network)
     (first, *weights), bias = network.weight_variances, network.bias_variance
-    sigma, rho, common, alignment = [first + bias], [], bias, 1.0
+    sigma, rho, common, alignment = [first * input_variance + bias], [], bias, 1.0
     for phi, weight in zip(network.activations, weights, strict=True):
         variance = sigma[-1]
         mean = phi.mean_derivative(variance)  # refuses a derivative that is not the function's
@@ -47,7 +47,8 @@ def conjectured_linear_model(network: Network) -> Coefficients:
         rho.append(math.sqrt(slope))
         sigma.append(weight * phi.second_moment(variance) + bias)
     eta = math.prod(rho) * math.sqrt(network.effective_variance)
-    return Coefficients(tuple(sigma), tuple(rho), eta, max(0.0, sigma[-1] - common - eta**2), common, alignment)
+    noise = max(0.0, sigma[-1] - common - input_variance * eta**2)
+    return Coefficients(tuple(sigma), tuple(rho), eta, noise, common, alignment, input_variance)
 
 
 def kernel(phi: Activation, variance: float, covariance: float) -> tuple[float, float]:

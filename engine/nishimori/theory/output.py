@@ -22,7 +22,7 @@ def output_prediction(coefficients: Coefficients, channel: OutputChannel, sample
     Raises ValueError when noise or posterior is too narrow for the quadrature. The arguments are otherwise not
     checked here; `nishimori.theory.predict` checks them.
     """
-    signal, gamma = coefficients.eta**2, coefficients.gamma
+    signal, gamma = coefficients.signal, coefficients.gamma
 
     def statistics(error: float, fineness: float = 1.0) -> LabelStatistics:
         return label_statistics(channel, signal, gamma, error, fineness)

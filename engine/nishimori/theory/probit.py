@@ -32,7 +32,7 @@ def probit_prediction(coefficients: Coefficients, noise_variance: float, sample_
 
     The arguments are not checked here; `nishimori.theory.predict` checks them.
     """
-    signal, noise = coefficients.eta**2, coefficients.gamma + noise_variance
+    signal, noise = coefficients.signal, coefficients.gamma + noise_variance
 
     def statistics(error: float) -> LabelStatistics:
         return label_statistics(signal, noise, error)

@@ -17,6 +17,7 @@ every alpha. The informed branch exists from `spinodal_threshold` on and has the
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -140,7 +141,7 @@ class QuadraticSamples:
 
     def informed(self, sample_ratio: float) -> Branch | None:
         """The branch with the larger overlaps, or None below the spinodal threshold."""
-        lowest = self._spinodal()
+        lowest = self._spinodal
         if sample_ratio < self._at(lowest).sample_ratio:
             return None
         highest = lowest
@@ -152,7 +153,7 @@ class QuadraticSamples:
 
     def spinodal_threshold(self) -> Branch:
         """The informed branch where it begins, at alpha_c."""
-        return self._at(self._spinodal())
+        return self._at(self._spinodal)
 
     def equilibrium_threshold(self) -> Branch:
         """The informed branch where its potential equals that of the uninformed one, at alpha_e."""
@@ -161,7 +162,7 @@ class QuadraticSamples:
             branch = self._at(strength)
             return branch.potential - self.uninformed(branch.sample_ratio).potential
 
-        lowest = self._spinodal()
+        lowest = self._spinodal
         highest = lowest
         while advantage(highest) < 0:
             highest *= 2.0
@@ -190,6 +191,7 @@ class QuadraticSamples:
             float(sample_ratio), tuple(float(overlap) for overlap in overlaps), mmse, potential, self.noise_variance
         )
 
+    @cached_property
     def _spinodal(self) -> float:
         """The strength at which alpha is smallest along the informed branch."""
         branches = [self._at(strength) for strength in _STRENGTHS]

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nishimori_kernels.energy.coefficients import HALF_GAIN, NONLINEAR_SCALE
+
 
 class ActivationKernel(Protocol):
     """One activation on one kind of device and number.
@@ -125,6 +127,16 @@ def _erf_derivative_(delta: Tensor, u: Tensor, hidden: Tensor) -> None:
     delta.mul_(u.square_().neg_().exp_().mul_(2.0 / math.sqrt(math.pi)))
 
 
+def _nonlinear_part(u: Tensor, out: Tensor) -> None:
+    torch.tanh(u, out=out)
+    out.sub_(u, alpha=HALF_GAIN).mul_(NONLINEAR_SCALE)
+
+
+def _nonlinear_part_derivative_(delta: Tensor, u: Tensor, hidden: Tensor) -> None:
+    del hidden
+    delta.mul_(u.tanh_().square_().neg_().add_(1.0 - HALF_GAIN).mul_(NONLINEAR_SCALE))
+
+
 def _sin_derivative_(delta: Tensor, u: Tensor, hidden: Tensor) -> None:
     del hidden
     delta.mul_(u.cos_())
@@ -147,6 +159,7 @@ TORCH_ACTIVATIONS = {
     "identity": TorchActivation(1.0, True, _copy, _unchanged),
     "tanh": _tanh(1.0),
     "tanh2": _tanh(2.0),
+    "tanh2_nonlinear": TorchActivation(2.0, False, _nonlinear_part, _nonlinear_part_derivative_),
     "erf": _erf(1.0),
     "erf_sqrt2": _erf(1.0 / math.sqrt(2.0)),
     "sin": TorchActivation(1.0, False, lambda u, out: torch.sin(u, out=out), _sin_derivative_),

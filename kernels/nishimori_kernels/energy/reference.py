@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from nishimori_kernels.energy.coefficients import HALF_GAIN, NONLINEAR_SCALE
 from nishimori_kernels.energy.variances import PLAIN, Variances
 
 Elementwise = Callable[[Tensor], Tensor]
@@ -21,6 +22,7 @@ ACTIVATIONS: dict[str, Elementwise] = {
     "identity": lambda z: z,
     "tanh": torch.tanh,
     "tanh2": lambda z: torch.tanh(2 * z),
+    "tanh2_nonlinear": lambda z: NONLINEAR_SCALE * (torch.tanh(2 * z) - 2 * HALF_GAIN * z),
     "erf": torch.erf,
     "erf_sqrt2": lambda z: torch.erf(z / math.sqrt(2)),
     "sin": torch.sin,
@@ -31,6 +33,7 @@ DERIVATIVES: dict[str, Elementwise] = {
     "identity": torch.ones_like,
     "tanh": lambda z: 1 - torch.tanh(z) ** 2,
     "tanh2": lambda z: 2 * (1 - torch.tanh(2 * z) ** 2),
+    "tanh2_nonlinear": lambda z: 2 * NONLINEAR_SCALE * (1 - torch.tanh(2 * z) ** 2 - HALF_GAIN),
     "erf": lambda z: 2 / math.sqrt(math.pi) * torch.exp(-(z**2)),
     "erf_sqrt2": lambda z: math.sqrt(2 / math.pi) * torch.exp(-(z**2) / 2),
     "sin": torch.cos,
