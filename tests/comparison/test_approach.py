@@ -55,6 +55,14 @@ def test_differences_that_are_noise_determine_no_power() -> None:
     assert low is None and high is None
 
 
+def test_points_of_one_size_are_pooled_by_their_weights() -> None:
+    group = Approach({}, np.array([50.0, 50.0, 100.0]), np.array([1.0, 4.0, 3.0]), np.array([1.0, 2.0, 0.5]))
+    sizes, means, errors = group.pooled()
+    np.testing.assert_array_equal(sizes, [50, 100])
+    np.testing.assert_allclose(means, [1.6, 3.0])
+    np.testing.assert_allclose(errors, [0.8**0.5, 0.5])
+
+
 def test_groups_are_those_of_size_alone() -> None:
     groups = approaches(grid(), "bayes_error")
     assert [group.label for group in groups] == [{"depth": 1}, {"depth": 2}]

@@ -35,6 +35,13 @@ class Approach:
     differences: Values
     errors: Values
 
+    def pooled(self) -> tuple[Values, Values, Values]:
+        """Sizes, each once, the weighted mean of the differences there, and its error."""
+        sizes, place = np.unique(self.sizes, return_inverse=True)
+        weights = self.errors**-2
+        total = np.bincount(place, weights)
+        return sizes, np.bincount(place, weights * self.differences) / total, 1 / np.sqrt(total)
+
 
 @dataclass(frozen=True)
 class PowerLaw:

@@ -52,6 +52,14 @@ SHORT = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
+MOST_INSIDE = 9
+"""Legend entries that find room among points and lines; more of them go beside."""
+
+
+def _style(number: int) -> tuple[str, str]:
+    """Colour and marker of a series; the two come together again after many."""
+    turn, colour = divmod(number, len(COLOURS))
+    return COLOURS[colour], MARKERS[(number + turn) % len(MARKERS)]
 
 
 def label_text(label: dict[str, Any]) -> str:
@@ -91,8 +99,7 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     axes = figure.add_subplot()
     for number, line in enumerate(series):
         if len(line.x) or len(line.curve):
-            turn, colour = divmod(number, len(COLOURS))
-            _draw(axes, line, COLOURS[colour], MARKERS[(number + turn) % len(MARKERS)])
+            _draw(axes, line, *_style(number))
     _levels_legend(axes, series)
     axes.set_xscale("log")
     _plain_ticks(axes, series)
@@ -120,7 +127,7 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
     sizes = sorted({size for row in rows for size in row.sizes})
     reach = 1.06 / sizes[0]
     for number, row in enumerate(rows):
-        _draw_extrapolation(axes, row, reach, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+        _draw_extrapolation(axes, row, reach, *_style(number))
     grey = "0.35"
     if any(row.theory is not None for row in rows):
         axes.plot([], [], color=grey, linewidth=1.4, label=LINEAR_MODEL)
@@ -140,43 +147,44 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
 
 def approach_figure(groups: Sequence[Approach], law: PowerLaw, observable: str, title: str, path: Path) -> None:
     """Draw |value - theory| against d, both logarithmic, with the law fitted to all groups and guides of slope -1/2 and
-    -1, into `path` (PNG, or what its suffix names). Points nearer to 0 than their error bar are hollow."""
+    -1, into `path` (PNG, or what its suffix names). Points of one size are drawn as their mean, hollow where it is
+    nearer to 0 than its error bar."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
     sizes = np.array(sorted({float(size) for group in groups for size in group.sizes}))
     reach = np.geomspace(sizes[0] / 1.15, sizes[-1] * 1.15, CURVE_POINTS)
     for number, (group, amplitude) in enumerate(zip(groups, law.amplitudes, strict=True)):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        colour, marker = _style(number)
         axes.plot(reach, abs(amplitude) * reach**-law.power, color=colour, linewidth=0.9, alpha=0.6, zorder=1)
         _draw_differences(axes, group, colour, marker, shift=1 + 0.012 * (number - (len(groups) - 1) / 2))
-    top = max(float(np.abs(group.differences).max()) for group in groups)
+    top = 1.5 * max(abs(amplitude) * sizes[0] ** -law.power for amplitude in law.amplitudes)
     for power, style, name in ((0.5, ":", "slope -1/2, the bound"), (1.0, "--", "slope -1")):
-        axes.plot(
-            reach, 2 * top * (reach / sizes[0]) ** -power, color="0.35", linestyle=style, linewidth=1.4, label=name
-        )
+        guide = top * (reach / sizes[0]) ** -power
+        axes.plot(reach, guide, color="0.35", linestyle=style, linewidth=1.4, label=name)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    least = min(abs(amplitude) * sizes[-1] ** -law.power for amplitude in law.amplitudes)
+    axes.set_ylim(least / 3, 1.5 * top)
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
     axes.set_xlabel(SYMBOLS["input_dim"])
     axes.set_ylabel(f"|{SYMBOLS.get(observable, observable)} - theory|")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(f"{title}\nfit to all: $d^{{-{law.power:.2f}}}$", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    _legend(axes, {label_text(group.label) for group in groups})
     figure.savefig(path, dpi=200)
 
 
 def _draw_differences(axes: Any, group: Approach, colour: str, marker: str, shift: float) -> None:
-    sizes, values = group.sizes * shift, np.abs(group.differences)
-    lower = np.minimum(group.errors, 0.999 * values)
-    bars = {"color": colour, "capsize": 2, "elinewidth": 1.0, "markersize": 5, "linestyle": "none", "zorder": 3}
-    axes.errorbar(sizes, values, yerr=[lower, group.errors], marker="none", **bars)
-    clear = values > group.errors
-    axes.plot(sizes[clear], values[clear], marker, color=colour, markersize=5, label=label_text(group.label), zorder=4)
-    hollow = {"color": colour, "markerfacecolor": "white", "markersize": 5, "zorder": 4}
-    axes.plot(sizes[~clear], values[~clear], marker, **hollow)
+    sizes, differences, errors = group.pooled()
+    values, places = np.abs(differences), sizes * shift
+    bars = {"color": colour, "capsize": 2, "elinewidth": 1.0, "linestyle": "none", "zorder": 3}
+    axes.errorbar(places, values, yerr=[np.minimum(errors, 0.999 * values), errors], marker="none", **bars)
+    clear = values > errors
+    axes.plot(places[clear], values[clear], marker, color=colour, markersize=5, label=label_text(group.label), zorder=4)
+    axes.plot(places[~clear], values[~clear], marker, color=colour, markerfacecolor="white", markersize=5, zorder=4)
 
 
 def _draw_extrapolation(axes: Any, row: Extrapolation, reach: float, colour: str, marker: str) -> None:
@@ -251,7 +259,8 @@ def _legend(axes: Any, measured: set[str]) -> None:
     """Measured series first, then what the lines mean."""
     entries = zip(*axes.get_legend_handles_labels(), strict=True)
     ordered = sorted(entries, key=lambda entry: entry[1] not in measured)
-    axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9)
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(ordered) > MOST_INSIDE else {}
+    axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9, **place)
 
 
 def _plain_ticks(axes: Any, series: Sequence[Series]) -> None:
