@@ -108,7 +108,7 @@ def problem_file(target: nm.Posterior, start: np.ndarray) -> Iterator[Path]:
             test_latent=teacher.test_latent[0],
             widths=problem.network.widths,
             noise_variance=problem.channel.noise_variance,
-            activation=problem.network.activation.name,
+            activation=problem.network.activation_names,
             start=start,
             points=_points(target).to_edge()[0],
         )

@@ -62,19 +62,30 @@ def on_the_cpu(path: Path, out: Path) -> dict[str, np.ndarray]:
     return draws_of(out)
 
 
+GENERAL = {
+    "network__depth": 2,
+    "network__activation": ["tanh", "erf"],
+    "network__bias_variance": 0.3,
+    "network__weight_variance": [1.5, 0.8, 1.2],
+}
+
+
 @pytest.mark.parametrize(
-    ("integrator", "channel"),
+    ("integrator", "channel", "network"),
     [
-        ("leapfrog", {"noise_variance": 0.1}),
-        ("minimum_norm_rotation", {"noise_variance": 0.1}),
-        ("leapfrog", {"kind": "probit", "noise_variance": 0.1}),
-        pytest.param("leapfrog", {"kind": "logistic", "temperature": 0.2}, marks=pytest.mark.validate),
-        pytest.param("leapfrog", {"kind": "relu", "noise_variance": 0.1}, marks=pytest.mark.validate),
+        ("leapfrog", {"noise_variance": 0.1}, {}),
+        ("minimum_norm_rotation", {"noise_variance": 0.1}, {}),
+        ("leapfrog", {"noise_variance": 0.1}, GENERAL),
+        ("leapfrog", {"kind": "probit", "noise_variance": 0.1}, {}),
+        pytest.param("leapfrog", {"kind": "logistic", "temperature": 0.2}, {}, marks=pytest.mark.validate),
+        pytest.param("leapfrog", {"kind": "relu", "noise_variance": 0.1}, {}, marks=pytest.mark.validate),
     ],
     ids=str,
 )
-def test_the_whole_command_gives_what_the_cpu_gives(integrator: str, channel: dict[str, Any], tmp_path: Path):
-    path = experiment(tmp_path, sampler__integrator=integrator, channel=channel)
+def test_the_whole_command_gives_what_the_cpu_gives(
+    integrator: str, channel: dict[str, Any], network: dict[str, Any], tmp_path: Path
+):
+    path = experiment(tmp_path, sampler__integrator=integrator, channel=channel, **network)
     assert main(["run", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) in (0, 3)
     assert Graph.replays > 16, "transitions are replayed"
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from processes import python
 
+from nishimori import theory
 from nishimori.cli import main
+from nishimori.description import GaussianChannel, Network
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -75,6 +77,49 @@ def test_what_is_a_conjecture_is_called_one(capsys: pytest.CaptureFixture[str]) 
     assert main(arguments("relu", 1, 2.0, 0.1)) == 0
     shown = capsys.readouterr().out
     assert "conjecture" in shown and "bias_variance" in shown
+
+
+def test_layers_may_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two activations, three variances, biases: what the library says of the same network."""
+    command = [
+        "theory",
+        "--activation",
+        "tanh",
+        "erf",
+        "--depth",
+        "2",
+        "--sample-ratio",
+        "2",
+        "--noise-variance",
+        "0.1",
+    ]
+    command += ["--weight-variance", "2.3", "1.4", "0.8", "--json"]
+    for bias, basis in ((0.0, "theorem"), (0.3, "conjecture")):
+        assert main([*command, "--bias-variance", str(bias)]) == 0
+        values = json.loads(capsys.readouterr().out)
+        network = Network(1, (1, 1), ("tanh", "erf"), bias_variance=bias, weight_variance=(2.3, 1.4, 0.8))
+        expected = theory.predict(network, GaussianChannel(0.1), 2.0)
+        assert values == json.loads(json.dumps(expected.to_dict()))
+        assert values["basis"] == basis
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--activation", "tanh", "erf"), ("activation has 2 entries for 1 hidden layers", "single one")),
+        (("--weight-variance", "1", "2", "3"), ("weight_variance has 3 entries for 1", "give 2")),
+        (("--weight-variance", "-1"), ("weight_variance", "positive number")),
+        (("--bias-variance", "-1"), ("bias_variance", "at least 0", "0 for no biases")),
+        (("--bias-variance", "0.5", "--channel", "probit"), ("biases of variance 0.5", "GaussianChannel")),
+    ],
+)
+def test_bad_layers_are_refused_with_a_sentence(
+    options: tuple[str, ...], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments("tanh", 1, 2.0, 0.1), *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert all(word in captured.err for word in words), captured.err
 
 
 def test_help_says_what_the_channels_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from experiments import changed, write
 
+from nishimori.description.build import network_of
 from nishimori.description.config import sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import expand, known_kinds, load_experiment, network_sizes, sample_count
@@ -153,6 +154,32 @@ def test_every_kind_of_sampler_says_its_defaults() -> None:
         section = to_plain(point.config)["sampler"]
         for key, value in sampler_defaults(kind).items():
             assert section[key] == value, (kind, key)
+
+
+def test_an_experiment_that_says_the_defaults_of_its_layers_is_the_same() -> None:
+    """Biases and variances are younger than the first run directories; one network has one identity."""
+    said = {"network__activation": ["tanh"], "network__weight_variance": [1.0, 1], "network__bias_variance": 0}
+    plain, same = (expand(changed(**settings)).points[0] for settings in ({}, said))
+    assert plain.identity == same.identity and plain.config == same.config
+    others = (
+        {"network__activation": ["tanh", "erf"], "network__depth": 2},
+        {"network__weight_variance": 2.0},
+        {"network__weight_variance": [1.0, 2.0]},
+        {"network__bias_variance": 0.1},
+    )
+    identities = {expand(changed(**settings)).points[0].identity for settings in others}
+    assert len(identities | {plain.identity}) == 1 + len(others)
+    network = network_of(expand(changed(**others[0], network__bias_variance=0.3)).points[0].config)
+    assert (network.activation_names, network.bias_variance) == (["tanh", "erf"], 0.3)
+
+
+def test_layers_can_be_swept() -> None:
+    sweep = {"network.activation": ["tanh", ["erf", "tanh"]], "network.weight_variance": [1.0, [2.0, 1.0, 1.0]]}
+    points = expand(changed(network__depth=2, sweep=sweep)).points
+    assert [point.swept["network.activation"] for point in points] == ["tanh", "tanh", ["erf", "tanh"], ["erf", "tanh"]]
+    assert len({point.identity for point in points}) == 4
+    with pytest.raises(BadInput, match="network.activation has 2 entries for 1 hidden layers"):
+        expand(changed(network__activation=["erf", "tanh"], sweep={"network.depth": [2, 1]}))
 
 
 def test_layer_overlaps_are_named_once_and_change_the_identity_where_they_are_asked_for() -> None:

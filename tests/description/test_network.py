@@ -64,6 +64,71 @@ def test_frozen_and_replaceable():
     assert dataclasses.replace(network, input_dim=5) == Network(5, (3,), "erf")
 
 
+def test_activations_are_one_or_one_a_layer():
+    mixed = Network(4, (3, 2), ["tanh", ACTIVATIONS["erf"]])
+    assert [one.name for one in mixed.activations] == ["tanh", "erf"]
+    assert mixed.activation_names == ["tanh", "erf"] and not mixed.plain
+    assert Network(4, (3, 2), ("erf", "erf")) == Network(4, (3, 2), "erf")
+    assert Network(4, (3, 2), "erf").activation_names == "erf" and Network(4, (3, 2), "erf").plain
+    assert Network(4).activations == ()
+
+
+def test_biases_are_blocks_after_the_weights():
+    network = Network(7, (5, 3), bias_variance=0.5)
+    assert network.block_names == ("W1", "W2", "a", "b1", "b2", "b")
+    assert network.block_shapes == ((5, 7), (3, 5), (3,), (5,), (3,), (1,))
+    assert network.num_parameters == 35 + 15 + 3 + 5 + 3 + 1
+    assert network.weight_names == ("W1", "W2", "a") and not network.plain
+    fixed = Network(7, (5, 3), readout="fixed", bias_variance=0.5)
+    assert fixed.block_names == ("W1", "W2", "b1", "b2", "b")
+    assert Network(7, bias_variance=0.5).block_shapes == ((7,), (1,))
+
+
+def test_weight_variances_are_one_or_one_a_layer():
+    network = Network(7, (5, 3), weight_variance=[2, 0.5, 3.0])
+    assert network.weight_variances == network.weight_variance == (2.0, 0.5, 3.0)
+    assert network.effective_variance == 3.0 and not network.plain
+    assert Network(7, (5, 3), weight_variance=(2.0, 2.0, 2.0)) == Network(7, (5, 3), weight_variance=2)
+    assert Network(7, weight_variance=2.0).weight_variances == (2.0,)
+    assert Network(7, (5,), weight_variance=(1, 1.0)) == Network(7, (5,))
+
+
+def test_repr_rebuilds_a_network_with_everything():
+    network = Network(4, (3, 2), ("sin", "relu"), "fixed", 0.25, (1.0, 2.0, 0.5))
+    assert eval(repr(network)) == network
+    assert dataclasses.replace(network, input_dim=5).bias_variance == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            {"widths": (3, 2), "activation": ("tanh",)},
+            "activation has 1 entries for 2 hidden layers: give one a hidden",
+        ),
+        ({"widths": (), "activation": ()}, "activation has 0 entries for 0 hidden layers: give .* or a single one"),
+        ({"widths": (3, 2), "activation": ("tanh", "ref")}, "activation 'ref' is unknown"),
+        ({"bias_variance": -0.1}, "bias_variance must be a finite variance of at least 0, got -0.1: give 0 for no"),
+        ({"bias_variance": True}, "bias_variance must be a finite variance"),
+        ({"bias_variance": "0.1"}, "bias_variance must be a finite variance"),
+        ({"weight_variance": 0}, "weight_variance must be a finite variance greater than 0, got 0: give a positive"),
+        ({"weight_variance": math.inf}, "weight_variance must be a finite variance greater than 0, got inf"),
+        (
+            {"widths": (3,), "weight_variance": (1, -2)},
+            r"weight_variance\[1\] must be .* got -2: give a positive number",
+        ),
+        (
+            {"widths": (3,), "weight_variance": (2, 1, 1)},
+            "has 3 entries for 1 hidden layers: give 2, one a hidden layer",
+        ),
+        ({"weight_variance": "2"}, "weight_variance must be a finite variance greater than 0, got '2'"),
+    ],
+)
+def test_refusals_of_layers_name_the_field_and_the_remedy(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Network(4, **arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -52,7 +52,7 @@ def test_what_the_teacher_says_replaces_what_the_student_says(
     theirs = teacher_config(config)
     assert network_of(config) == network_of(config_of())
     assert network_of(theirs).widths == widths
-    assert network_of(theirs).activation.name == teacher.get("activation", "tanh")
+    assert network_of(theirs).activation_names == teacher.get("activation", "tanh")
     assert network_of(theirs).readout == teacher.get("readout", "gaussian")
     assert channel_of(theirs).noise_variance == teacher.get("noise_variance", 0.1)
     assert mismatch_of(config) == differing
@@ -125,3 +125,13 @@ def test_a_teacher_that_is_not_a_table_is_refused() -> None:
 def test_a_matched_teacher_that_is_named_keeps_all_that_matched_ones_have() -> None:
     named = changed(teacher={"noise_variance": 0.1}, sampler__start="both", information__method="ais")
     assert mismatch_of(expand(named).points[0].config) == ()
+
+
+def test_the_teacher_may_have_layers_of_its_own() -> None:
+    layers = {"activation": ["erf", "tanh"], "depth": 2, "weight_variance": [2, 2.0, 2.0], "bias_variance": 0.3}
+    (point,) = expand(changed(sampler__start="prior", teacher=layers)).points
+    network = network_of(teacher_config(point.config))
+    assert (network.activation_names, network.weight_variance, network.bias_variance) == (["erf", "tanh"], 2.0, 0.3)
+    assert set(mismatch_of(point.config)) == {"activation", "widths", "weight_variance", "bias_variance"}
+    with pytest.raises(BadInput, match="teacher.weight_variance has 3 entries for 1 hidden layers"):
+        expand(changed(sampler__start="prior", teacher={"weight_variance": [1.0, 2.0, 3.0]}))

@@ -116,7 +116,11 @@ def test_plain_hmc_does_not_find_the_weights_of_two_modes():
 
 @pytest.mark.parametrize(
     ("name", "bug"),
-    [*[("geweke/hmc-leapfrog", bug) for bug in BUGS], ("geweke-collapsed/hmc-rotation", "energies 2 % too large")],
+    [
+        *[("geweke/hmc-leapfrog", bug) for bug in BUGS],
+        ("geweke-biased/hmc-leapfrog", "energies 2 % too large"),
+        ("geweke-collapsed/hmc-rotation", "energies 2 % too large"),
+    ],
 )
 def test_the_joint_test_sees_a_planted_bug(name, bug):
     law = named(name)

@@ -20,10 +20,10 @@ def test_effective_weights_are_the_linear_network() -> None:
     """For the identity activation F(x) = v . x / sqrt(d) exactly, with a = (1, ..., 1)."""
     problem = problem_of(nm.Network(6, (4, 3), "identity", readout="fixed"))
     teacher = problem.known_teacher()
-    vector = effective_weights(teacher.weights)[:, 0]
+    vector = effective_weights(teacher.weights, problem.network)[:, 0]
     linear = torch.einsum("imd,id->im", problem.inputs, vector) / math.sqrt(6)
     torch.testing.assert_close(linear, teacher.latent, rtol=1e-12, atol=1e-13)
-    assert sorted(layer_norms(teacher.weights)) == ["layer_norm_1", "layer_norm_2"]
+    assert sorted(layer_norms(teacher.weights, problem.network)) == ["layer_norm_1", "layer_norm_2"]
 
 
 def test_a_run_passes_its_exact_checks_and_counts_them() -> None:

@@ -46,7 +46,7 @@ def test_averages_are_those_over_teachers(widths: tuple[int, ...], readout: str)
     assert abs(z_of(-given.log_density - constant - given.information)) < 3.5
     error = (reference.wide.predictions() - problem.known_teacher().test_latent).square().mean(-1)
     assert abs(z_of(error - reference.squared_error)) < 3.5
-    weights = effective_weights(problem.known_teacher().weights).squeeze(1)
+    weights = effective_weights(problem.known_teacher().weights, problem.network).squeeze(1)
     distance = (reference.wide.effective_weights - weights).square().mean(-1)
     assert abs(z_of(1 - distance - reference.overlap)) < 3.5
     # The negative control: weights twice as large.
@@ -73,9 +73,10 @@ def test_pythagoras_holds_with_the_exact_mean_of_linear_networks():
 
 
 def test_the_readout_multiplies_the_effective_matrix():
-    weights = problem_of((4, 3), "tanh", 3).known_teacher().weights
-    vectors = effective_matrix(weights) @ weights.blocks[-1].unsqueeze(-1)
-    np.testing.assert_allclose(vectors.squeeze(-1), effective_weights(weights), rtol=1e-12)
+    network = nm.Network(5, (4, 3), "tanh", bias_variance=0.3, weight_variance=1.7)
+    weights = nm.matched_teacher(network, nm.GaussianChannel(NOISE), 9, 3, test_samples=1).known_teacher().weights
+    vectors = effective_matrix(weights, network) @ weights.blocks[2].unsqueeze(-1)
+    np.testing.assert_allclose(vectors.squeeze(-1), effective_weights(weights, network), rtol=1e-12)
 
 
 def test_further_data_sets_have_the_same_averages():

@@ -40,7 +40,7 @@ def outputs(weights: list[np.ndarray], inputs: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("odd", "fixed"), [(True, False), (False, False), (True, True)])
 def test_a_shuffled_copy_is_put_in_order(odd: bool, fixed: bool) -> None:
     weights = network(6, 7, 5, 4, readout=not fixed)
-    flips = free_signs(3, odd, fixed)
+    flips = free_signs([odd] * 3, fixed)
     assert flips == [odd, odd, odd and not fixed]
     copy = shuffled(weights, flips)
     assert product(weights, copy) < 0.9 * product(weights, weights)

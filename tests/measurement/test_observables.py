@@ -39,7 +39,7 @@ def test_values_equal_their_definitions(posterior: nm.Posterior) -> None:
         "train_mmse": (train - star).square().mean(-1) / 2,
         "gibbs_error": error.square().mean(-1),
         "function_overlap": (test * test_star).mean(-1),
-        "overlap": (vector * effective_weights(problem.known_teacher().weights)).mean(-1),
+        "overlap": (vector * effective_weights(problem.known_teacher().weights, problem.network)).mean(-1),
         "layer_norm_1": weights[0].square().sum((-1, -2)) / 20,
         "layer_norm_2": weights[1].square().sum((-1, -2)) / 12,
         "layer_norm_3": weights[2].square().sum(-1) / 3,
@@ -56,7 +56,7 @@ def test_effective_weights_are_the_linear_network() -> None:
     """For the identity activation F(x) = v . x / sqrt(d) exactly."""
     problem = nm.matched_teacher(nm.Network(6, (4, 3), "identity"), nm.GaussianChannel(0.1), samples=5, instances=2)
     weights = problem.known_teacher().weights
-    vector = effective_weights(weights)[:, 0]
+    vector = effective_weights(weights, problem.network)[:, 0]
     linear = torch.einsum("imd,id->im", problem.inputs, vector) / math.sqrt(6)
     torch.testing.assert_close(linear, problem.known_teacher().latent, rtol=1e-12, atol=1e-13)
 

@@ -29,7 +29,7 @@ def problem_of(widths: tuple[int, ...], samples: int, activation: str = "erf_sqr
 def by_definition(problem: nm.Problem, position: Position) -> tuple[Tensor, Tensor, list[Tensor]]:
     """nlml and U of the reference, and dU/dW by autodiff through its Cholesky factor."""
     leaves = [block.double().clone().requires_grad_() for block in position.blocks]
-    hidden = reference.top_hidden(leaves, problem.inputs, problem.network.activation.name)
+    hidden = reference.top_hidden(leaves, problem.inputs, problem.network.activation_names)
     nlml = readout_reference.negative_log_evidence(hidden, problem.labels, problem.channel.noise_variance)
     energy = nlml + torch.stack([leaf.square().flatten(2).sum(-1) for leaf in leaves]).sum(0) / 2
     return nlml.detach(), energy.detach(), list(torch.autograd.grad(energy.sum(), leaves))

@@ -42,7 +42,7 @@ def repriorised(problem: nm.Problem, likelihood: LogLikelihood | None = None) ->
 def by_definition(problem: nm.Problem, blocks: list[Tensor], noise: float) -> tuple[Tensor, Tensor]:
     """The readout V and log|dV/dphi| of the map, one chain at a time, by dense matrices."""
     *matrices, coordinates = blocks
-    psi = features(reference.top_hidden(matrices, problem.inputs, problem.network.activation.name))
+    psi = features(reference.top_hidden(matrices, problem.inputs, problem.network.activation_names))
     width, labels = psi.shape[-1], problem.labels.unsqueeze(1).unsqueeze(-1)
     lower = torch.linalg.cholesky(psi.transpose(-1, -2) @ psi + noise * torch.eye(width))
     inverse = torch.linalg.inv(lower)

@@ -67,7 +67,7 @@ def test_a_common_factor_rescales_the_coefficients(channel):
     assert model.signal == pytest.approx(variance * math.exp(-variance), rel=1e-14)
     assert model.gamma == pytest.approx(-math.expm1(-2 * variance) / 2 - model.signal, rel=1e-12)
     found = predict(network("sin"), channel, 2.0, input_spectrum=np.full(3, variance))
-    rescaled = {"eta": math.sqrt(model.signal), "sigma": (1.0, model.sigma[1])}
+    rescaled = {"eta": math.sqrt(model.signal), "sigma": (1.0, model.sigma[1]), "input_variance": 1.0}
     unit = replace(model, **rescaled)
     assert unit.signal == pytest.approx(model.signal, rel=1e-14)
     expected = predicted_of(unit, channel)

@@ -202,3 +202,15 @@ def test_predictions_are_ready_for_json_and_told_to_be_a_conjecture() -> None:
     assert document["sigma"] == list(found.sigma)
     assert set(document) == {field.name for field in dataclasses.fields(found)}
     assert found.gibbs_error == pytest.approx(found.posterior_mean_error + found.posterior_variance, rel=1e-14)
+
+
+def test_overlaps_are_those_of_weights_with_their_variances():
+    """phi(sqrt(s) x) with s = 1 or 4 is tanh or tanh2; a weight vector of variance 4 is twice as long."""
+    channel, plain = nm.GaussianChannel(0.1), nm.Network(10, (10,), "tanh")
+    named = nm.theory.predict_mismatched(plain, channel, 2.0, nm.Network(10, (10,), "tanh2"))
+    scaled = nm.theory.predict_mismatched(
+        plain, channel, 2.0, nm.Network(10, (10,), "tanh", weight_variance=(4.0, 1.0))
+    )
+    assert scaled.posterior_mean_error == pytest.approx(named.posterior_mean_error, rel=1e-10)
+    assert scaled.overlap == pytest.approx(named.overlap / 2, rel=1e-10)
+    assert scaled.replica_overlap == pytest.approx(named.replica_overlap / 4, rel=1e-10)

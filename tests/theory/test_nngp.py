@@ -45,7 +45,7 @@ def test_odd_activations_have_the_coefficients_of_the_theorem(name, depth):
 def test_variance_is_conserved_and_the_gain_is_the_slope_of_the_kernel(activation, depth):
     model = conjectured_linear_model(network(activation, depth))
     assert model.bias_variance + model.eta**2 + model.gamma == pytest.approx(model.sigma[-1], rel=1e-12)
-    phi = network(activation, depth).activation
+    (phi,) = set(network(activation, depth).activations)
     step, values = 1e-4, []
     for covariance in (0.0, step, 2 * step):
         for variance in model.sigma[:-1]:

@@ -9,7 +9,7 @@ from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.approach import Approach, approaches, fit_power_law
 from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import branch_names, build_series, choose_axis
-from nishimori.comparison.summaries import SCHEMA, load_summaries
+from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
@@ -64,7 +64,7 @@ def failure_sentence(summaries: Sequence[Mapping[str, Any]]) -> str:
 def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """Measurement beside theory, the agreement of both (of the mutual information too, where it was measured), criteria
     of the verdicts, and every failure."""
-    ordered = sorted(summaries, key=lambda summary: [_sortable(value) for value in summary["parameters"].values()])
+    ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
     failed = failures(ordered)
     refusals = sorted({summary["theory_refusal"] for summary in ordered if "theory_refusal" in summary})
     lines = [
@@ -81,11 +81,6 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
         *_absent(ordered),
     ]
     return "\n".join(lines)
-
-
-def _sortable(value: Any) -> tuple[str, Any]:
-    """Points may differ in which parameters they have: numbers are not compared with names."""
-    return ("number" if isinstance(value, int | float) else type(value).__name__, value)
 
 
 def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:

@@ -11,7 +11,7 @@ from nishimori.description.errors import BadInput
 from nishimori.theory import Prediction, predict
 
 MEANINGS = {
-    "sigma": "variance of the latent output after each layer, 0 to L",
+    "sigma": "variances of the pre-activations of layers 1 to L and of the output",
     "eta": "signal of the equivalent linear model",
     "gamma": "its effective noise variance (plateau of the Bayes error)",
     "overlap": "q, effective linear weights of sample and teacher",
@@ -32,12 +32,14 @@ MEANINGS = {
 
 
 def theory(
-    activation: str,
+    activation: tuple[str, ...],
     depth: int,
     sample_ratio: float,
     noise_variance: float | None = None,
     channel: Literal["gaussian", "probit", "logistic", "tanh", "relu"] = "gaussian",
     temperature: float | None = None,
+    weight_variance: tuple[float, ...] = (1.0,),
+    bias_variance: float = 0.0,
     json: bool = False,
 ) -> int:
     """Predict errors, overlap and mutual information of a Bayes-optimal deep network.
@@ -48,7 +50,8 @@ def theory(
 
     Args:
         activation: identity, tanh, tanh2 (tanh 2x), tanh2_nonlinear (tanh 2x without its linear part), erf, erf_sqrt2
-            (erf of x over root 2), sin, sign or relu; relu, not odd, with the gaussian channel alone and by conjecture.
+            (erf of x over root 2), sin, sign or relu; one for all hidden layers, or one each. relu, not odd, with the
+            gaussian channel alone and by conjecture.
         depth: number of hidden layers; 0 is the linear model.
         sample_ratio: training samples per input dimension, alpha = n / d.
         noise_variance: variance of the label noise, Delta; 0 is for probit alone, and logistic takes a temperature.
@@ -56,26 +59,27 @@ def theory(
             logistic: 1 with probability 1 / (1 + exp(-F / temperature)), else -1; tanh, relu: that function of F, +
             noise.
         temperature: of the logistic channel.
+        weight_variance: prior variance of all weights, or one of each hidden layer and of the readout.
+        bias_variance: prior variance of the biases, 0 for none; others with the gaussian channel alone and by
+            conjecture.
         json: print one JSON object and nothing else.
     """
-    prediction = _predict(activation, depth, sample_ratio, channel, noise_variance, temperature)
+    network = _network(activation, depth, weight_variance, bias_variance)
+    try:
+        prediction = predict(network, _channel(channel, noise_variance, temperature), sample_ratio, conjecture=True)
+    except ValueError as refusal:
+        raise BadInput(str(refusal)) from None
     print(_json(prediction) if json else _table(prediction))
     return DONE
 
 
-def _predict(
-    activation: str,
-    depth: int,
-    sample_ratio: float,
-    channel: str,
-    noise_variance: float | None,
-    temperature: float | None,
-) -> Prediction:
+def _network(activation: tuple[str, ...], depth: int, weight_variance: tuple[float, ...], bias: float) -> Network:
     if depth < 0:
         raise BadInput(f"--depth {depth}: the number of hidden layers cannot be negative; give 0 or more")
+    names = activation[0] if len(activation) == 1 else activation
+    variances = weight_variance[0] if len(weight_variance) == 1 else weight_variance
     try:
-        network = Network(1, (1,) * depth, activation)
-        return predict(network, _channel(channel, noise_variance, temperature), sample_ratio, conjecture=True)
+        return Network(1, (1,) * depth, names, bias_variance=bias, weight_variance=variances)
     except ValueError as refusal:
         raise BadInput(str(refusal)) from None
 

@@ -5,9 +5,16 @@ from typing import Any
 
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.finite_size import POWERS, PowerFit
-from nishimori.comparison.tables import table, with_error
+from nishimori.comparison.tables import table, value_text, with_error
 
-SHORT = {"depth": "L", "sample_ratio": "alpha", "noise_variance": "Delta", "width_ratios": "d_l/d"}
+SHORT = {
+    "depth": "L",
+    "sample_ratio": "alpha",
+    "noise_variance": "Delta",
+    "width_ratios": "d_l/d",
+    "weight_variance": "weight_variance",
+    "bias_variance": "bias_variance",
+}
 
 
 def extrapolation_table(rows: Sequence[Extrapolation], observable: str) -> str:
@@ -52,7 +59,8 @@ def power_text(power: float, interval: tuple[float | None, float | None]) -> str
 
 def group_text(label: Mapping[str, Any]) -> str:
     """What tells a group from the others."""
-    return " ".join(f"{SHORT[name]}={value}" if name in SHORT else str(value) for name, value in label.items()) or "all"
+    texts = {name: value_text(value) if isinstance(value, list) else str(value) for name, value in label.items()}
+    return " ".join(f"{SHORT[name]}={text}" if name in SHORT else text for name, text in texts.items()) or "all"
 
 
 def chi_square_text(value: float, degrees_of_freedom: int) -> str:

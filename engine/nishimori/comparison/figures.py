@@ -9,6 +9,7 @@ import numpy as np
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.series import CURVE_POINTS, LINEAR_MODEL, OF_TEACHER, RENORMALISED, Series
+from nishimori.comparison.tables import VARIANCES, value_text
 from nishimori.theory.branches import BRANCHES
 
 SYMBOLS = {
@@ -45,6 +46,8 @@ SHORT = {
     "noise_variance": r"\Delta",
     "input_dim": "d",
     "width_ratios": "d_l/d",
+    "weight_variance": r"\sigma_w^2",
+    "bias_variance": r"\sigma_b^2",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""
@@ -69,19 +72,18 @@ def _said(name: str, value: Any) -> str:
         return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
     numbers = value if isinstance(value, list) else [value]
     if name not in SHORT or not all(isinstance(number, int | float) for number in numbers):
-        return str(value)
+        return value_text(value)
     return f"${SHORT[name]} = {', '.join(f'{number:g}' for number in numbers)}$"
 
 
 def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[str]) -> str:
     """What all points share: neither on the axis nor `shown` in the legend."""
     parameters = summaries[0]["parameters"]
-    parts = [parameters[name] for name in ("activation", "channel") if name in parameters and name not in shown]
-    for name in ("noise_variance", "input_dim", "sample_ratio", "depth"):
-        if name not in shown and name != axis:
-            parts.append(f"${SHORT[name]} = {parameters[name]:g}$")
+    said = [name for name in parameters if name not in shown and name != axis]
+    named = ("activation", "channel", "noise_variance", "input_dim", "sample_ratio", "depth", *VARIANCES)
+    parts = [_said(name, parameters[name]) for name in named if name in said]
     of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
-    apart = [_said(name, parameters[name]) for name in of_teacher if name not in shown and name != axis]
+    apart = [_said(name, parameters[name]) for name in of_teacher if name in said]
     student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -55,6 +55,14 @@ def _keys(value: Any) -> set[str]:
     return set(value) if isinstance(value, dict) else set()
 
 
+def sorting_key(parameters: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """What points are sorted by: their parameters in turn, whatever they are and whichever they have."""
+    return [
+        (name, "" if isinstance(value, int | float) else type(value).__name__, value)
+        for name, value in parameters.items()
+    ]
+
+
 def load_summaries(places: Sequence[Path]) -> list[dict[str, Any]]:
     """The finished points of these run directories and files of `saved`, each once. Raises BadInput where there is
     none."""

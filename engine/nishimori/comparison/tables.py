@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nishimori.comparison.align import Agreement
-from nishimori.comparison.series import OF_TEACHER
+from nishimori.comparison.series import OF_TEACHER, value_of
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,13 +24,25 @@ def with_error(value: float, error: float | None) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
+VARIANCES = ("weight_variance", "bias_variance")
+"""Parameters of networks that are not plain."""
+
+
+def value_text(value: Any) -> str:
+    """A parameter as it is shown, a list as its entries."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(value_text, value))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
 def describe(parameters: Mapping[str, Any]) -> str:
     """A point in a few words."""
     channel = f"{parameters['channel']} " if "channel" in parameters else ""
     return (
-        f"{parameters['activation']} L={parameters['depth']} d={parameters['input_dim']} "
+        f"{value_text(parameters['activation'])} L={parameters['depth']} d={parameters['input_dim']} "
         f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
-        f"{' teacher ' + of_teacher(parameters) if of_teacher(parameters) else ''}"
+        + "".join(f" {name}={value_text(parameters[name])}" for name in VARIANCES if name in parameters)
+        + (f" teacher {of_teacher(parameters)}" if of_teacher(parameters) else "")
     )
 
 
@@ -40,24 +52,19 @@ SHORT = {"depth": "L", "noise_variance": "Delta", "width_ratios": "ratios"}
 def of_teacher(parameters: Mapping[str, Any]) -> str:
     """What the teacher has on its own; empty where it is matched."""
     apart = {name.removeprefix(OF_TEACHER): value for name, value in parameters.items() if name.startswith(OF_TEACHER)}
-    return " ".join(f"{SHORT.get(name, name)}={_compact(value)}" for name, value in apart.items())
-
-
-def _compact(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(_compact(one) for one in value)
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return " ".join(f"{SHORT.get(name, name)}={value_text(value)}" for name, value in apart.items())
 
 
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """One line a point: parameters, measured, theory, z, acceptance, verdict. The channel is a column where some point
-    has another than the Gaussian one, the teacher where some teacher has parameters of its own, and what theory rests
-    on where some of it is a conjecture."""
+    """One line a point: parameters, measured, theory, z, acceptance, verdict. Channel and variances of weights and
+    biases are columns where some point has others than the Gaussian one, 1 and 0, the teacher where some teacher has
+    parameters of its own, and what theory rests on where some of it is a conjecture."""
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
-    if any("channel" in summary["parameters"] for summary in summaries):
-        channels = [summary["parameters"].get("channel", "gaussian") for summary in summaries]
-        header, rows = ["channel", *header], [[name, *row] for name, row in zip(channels, rows, strict=True)]
+    for name in (*reversed(VARIANCES), "channel"):
+        if any(name in summary["parameters"] for summary in summaries):
+            values = [value_text(value_of(summary["parameters"], name)) for summary in summaries]
+            header, rows = [name, *header], [[value, *row] for value, row in zip(values, rows, strict=True)]
     teachers = [of_teacher(summary["parameters"]) for summary in summaries]
     if any(teachers):
         header, rows = ["teacher", *header], [[said or "-", *row] for said, row in zip(teachers, rows, strict=True)]
@@ -73,7 +80,7 @@ def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
     theory = (summary["theory"] or {}).get(observable)
     z = summary["z_scores"].get(observable)
     return [
-        parameters["activation"],
+        value_text(parameters["activation"]),
         str(parameters["depth"]),
         str(parameters["input_dim"]),
         f"{parameters['sample_ratio']:g}",

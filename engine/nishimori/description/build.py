@@ -3,13 +3,20 @@
 from nishimori.description.channels import Channel, LogisticChannel, channel_named
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import network_sizes
 from nishimori.description.network import Network
+from nishimori.description.sizes import network_sizes
 
 
 def network_of(config: Config) -> Network:
     section = config.network
-    return Network(section.input_dim, network_sizes(config), section.activation, section.readout)
+    return Network(
+        section.input_dim,
+        network_sizes(config),
+        section.activation,
+        section.readout,
+        section.bias_variance,
+        section.weight_variance,
+    )
 
 
 def channel_of(config: Config) -> Channel:

@@ -34,14 +34,18 @@ class SystemSection(_Section, frozen=True, kw_only=True):
 
 
 class NetworkSection(_Section, frozen=True, kw_only=True):
-    """`widths`, or `depth` with `width_ratios` (one for all hidden layers or one each; widths follow input_dim)."""
+    """`widths`, or `depth` with `width_ratios` (one for all hidden layers or one each; widths follow input_dim).
+    `activation` is one name for all hidden layers or one each; `weight_variance` one for all weights, or one of each
+    layer and of the readout; `bias_variance` that of every bias, 0 for none."""
 
     input_dim: Count
     widths: tuple[Count, ...] | None = None
     depth: NonNegative | None = None
     width_ratios: Positive | tuple[Positive, ...] | None = None
-    activation: ActivationName = "tanh"
+    activation: ActivationName | tuple[ActivationName, ...] = "tanh"
     readout: Literal["gaussian", "fixed"] = "gaussian"
+    weight_variance: Positive | tuple[Positive, ...] = 1.0
+    bias_variance: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
 
 
 class ChannelSection(_Section, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 from nishimori.description.config import Config, sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.information import with_information_defaults
+from nishimori.description.layers import require_integrable_readout, with_layers_said_once
 from nishimori.description.sizes import network_sizes, require_noise, require_weights, sample_count
 from nishimori.description.teacher import with_teacher
 
@@ -39,6 +40,7 @@ NOT_IDENTITY = {"run": ("device",)}
 
 ADDED_SINCE = {
     "channel": {"temperature": (None,)},
+    "network": {"weight_variance": (1.0,), "bias_variance": (0.0,)},
     "sampler": {
         "target": (None, "plain"),
         "readouts": (None, 1),
@@ -149,10 +151,14 @@ def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    sampled = _with_sampler_defaults(with_teacher(_validate(document), _validate))
+    sampled = _with_sampler_defaults(with_teacher(_resolved(document), _resolved))
     config = _with_batches(with_information_defaults(sampled))
     _require_sense(config)
     return Point(config, identity(config), dict(swept))
+
+
+def _resolved(document: Mapping[str, Any]) -> Config:
+    return with_layers_said_once(_validate(document))
 
 
 def _validate(document: Mapping[str, Any]) -> Config:
@@ -262,10 +268,12 @@ def _require_sense(config: Config) -> None:
     if len(set(kinds)) < len(kinds):
         raise BadInput(f"observables.layer_overlaps = {list(kinds)} names one twice; keep each once")
     require_weights(config)
-    fixed, linear = config.network.readout == "fixed", not network_sizes(config)
-    if sampler.target == "collapsed" and (fixed or linear):
-        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
-        raise BadInput(f'sampler.target = "collapsed" does not go with {what}; use "plain"')
+    for key, value, remedy in (
+        ("sampler.target", sampler.target, "plain"),
+        ("information.method", config.information.method, "ais"),
+    ):
+        if value == "collapsed":
+            require_integrable_readout(config, key, remedy)
     if sampler.target == "collapsed" and config.channel.kind != "gaussian":
         raise BadInput(
             f'sampler.target = "collapsed" does not go with channel.kind = "{config.channel.kind}": the readout is '
@@ -276,9 +284,6 @@ def _require_sense(config: Config) -> None:
             f'information.method = "{config.information.method}" does not go with channel.kind = '
             f'"{config.channel.kind}": it rests on Gaussian noise; use "ais" or "chain_rule"'
         )
-    if config.information.method == "collapsed" and (fixed or linear):
-        what = 'network.readout = "fixed"' if fixed else "a network without hidden layers"
-        raise BadInput(f'information.method = "collapsed" does not go with {what}; use "ais"')
     if sampler.target == "plain" and sampler.readouts != 1:
         raise BadInput('sampler.readouts goes with sampler.target = "collapsed"; set that, or remove sampler.readouts')
 

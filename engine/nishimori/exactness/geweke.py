@@ -10,35 +10,35 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nishimori.description import GaussianChannel, Network
 from nishimori.exactness.laws import LARGEST_RELATIVE_ERROR, Outcome, Place
 from nishimori.exactness.moments import compare, fixed_kernel
-from nishimori.exactness.quadrature import GridLaw
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.layout import Position
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.models.randomness import Randomness
+from nishimori.models.wide_network import variance_of
 from nishimori.samplers.base import Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori_kernels.rng import fill_normals
 from nishimori_kernels.rng.streams import Stream
 
 NOISE_VARIANCE, SAMPLES = 0.5, 6
-QUANTITIES = ("squared hidden weights", "squared readout", "squared residual", "squared output")
-LIMITS = (*[LARGEST_RELATIVE_ERROR] * 3, 0.01)
-"""Of the relative errors; the output, a product of two layers, has heavy tails."""
+BLOCKS = {"W1": "hidden weights", "a": "readout", "b1": "hidden biases", "b": "output bias"}
+LIMITS = {"squared output": 0.01, "squared output bias": 0.01}
+"""Of the relative errors, where they are larger: the output, a product of two layers, has heavy tails, and its bias is
+one number."""
 
 NetworkTarget = Posterior | CollapsedPosterior
 
 
 @dataclass(frozen=True)
 class JointLaw:
-    """A tanh network of one hidden layer; `rounds` of `transitions` transitions and one draw of new labels.
+    """A network of one hidden layer; `rounds` of `transitions` transitions and one draw of new labels.
 
     Every quantity is seen after the transitions, before the labels are drawn. `sampler` may keep nothing but the
     position from one transition to the next: its state is made anew for new labels.
@@ -57,7 +57,7 @@ class JointLaw:
         channel = GaussianChannel(NOISE_VARIANCE)
         problem = matched_teacher(self.network, channel, SAMPLES, self.instances, place.seed, 1, self.name)
         randomness = Randomness.of(place.seed, self.name, problem.instances, (0,))
-        output_variance = _output_variance(problem)
+        output_variance = torch.stack([variance_of(self.network, rows) for rows in problem.inputs])
         position, total = None, torch.zeros((), dtype=torch.float64, device="cpu")
         for number in range(self.rounds):
             target = self.target(problem, place.precision, place.device)
@@ -68,8 +68,10 @@ class JointLaw:
             total = total + _quantities(weights, latent, problem.labels, output_variance)
             problem = replace(problem, labels=latent + _noise(randomness, number))
         averages = (total / self.rounds).unsqueeze(1)
-        compared = (compare(name, values) for name, values in zip(QUANTITIES, averages, strict=True))
-        limited = zip(compared, LIMITS, strict=True)
+        named = [*(BLOCKS[block] for block in self.network.block_names), "residual", "output"]
+        compared = [compare(f"squared {name}", values) for name, values in zip(named, averages, strict=True)]
+        limits = [LIMITS.get(one.quantity, LARGEST_RELATIVE_ERROR) for one in compared]
+        limited = zip(compared, limits, strict=True)
         return Outcome(tuple(replace(one, largest_relative_error=limit) for one, limit in limited))
 
     def _moved(self, target: NetworkTarget, position: Position, randomness: Randomness, number: int) -> Position:
@@ -87,30 +89,37 @@ def _noise(randomness: Randomness, number: int) -> Tensor:
     return math.sqrt(NOISE_VARIANCE) * noise.squeeze(1)
 
 
-def _output_variance(problem: Problem) -> Tensor:
-    """E F^2 under the prior at every training input, E tanh(|x| z / sqrt(input_dim))^2 over z ~ N(0, 1); [instances,
-    samples]."""
-    z = np.linspace(-10, 10, 401)
-    deviation = (problem.inputs.square().sum(-1) / problem.network.input_dim).sqrt().numpy()
-    return torch.from_numpy(GridLaw.of(z, -(z**2) / 2).mean(np.tanh(z[:, None, None] * deviation) ** 2))
-
-
 def _quantities(weights: Position, latent: Tensor, labels: Tensor, output_variance: Tensor) -> Tensor:
     """[quantities, instances], each of mean 1 under the joint law."""
-    hidden, readout = (block.double().square().flatten(1).mean(-1).cpu() for block in weights.blocks)
+    blocks = (block.double().square().flatten(1).mean(-1).cpu() for block in weights.blocks)
     output = (latent.square() / output_variance).mean(-1)
     residual = (labels - latent).square().mean(-1) / NOISE_VARIANCE
-    return torch.stack([hidden, readout, residual, output])
+    return torch.stack([*blocks, residual, output])
 
 
 def joint_laws() -> tuple[JointLaw, ...]:
-    statement = "keeps the joint law of weights and data of a tanh network"
     plain, wide = Network(3, (4,), "tanh"), Network(3, (9,), "tanh")
+    general = Network(3, (4,), "relu", bias_variance=0.4, weight_variance=(1.5, 0.7))
+    kinds = {
+        plain: "a tanh network",
+        wide: "a tanh network",
+        general: "a relu network with biases and weight variances",
+    }
     return tuple(
-        JointLaw(name, statement, target, network, sampler, instances, rounds=50, transitions=2)
+        JointLaw(
+            name,
+            f"keeps the joint law of weights and data of {kinds[network]}",
+            target,
+            network,
+            sampler,
+            instances,
+            rounds=50,
+            transitions=2,
+        )
         for name, target, network, sampler, instances in (
             ("geweke/hmc-leapfrog", Posterior, plain, HMC("leapfrog", 0.3, 5), 4500),
             ("geweke/hmc-rotation", Posterior, plain, HMC("rotation", 0.3, 5), 4500),
+            ("geweke-biased/hmc-leapfrog", Posterior, general, HMC("leapfrog", 0.3, 5), 7000),
             ("geweke-collapsed/hmc-leapfrog", CollapsedPosterior, wide, HMC("leapfrog", 0.4, 4), 2000),
             ("geweke-collapsed/hmc-rotation", CollapsedPosterior, wide, HMC("rotation", 0.4, 4), 2000),
         )

@@ -50,12 +50,20 @@ def gradient_laws() -> tuple[GradientLaw, ...]:
 
 
 def _posteriors(place: Place) -> dict[str, Target]:
-    """A network of two hidden layers with every activation, one of them at two temperatures, and a fixed readout."""
+    """A network of two hidden layers with every activation, one of them at two temperatures, a fixed readout, and one
+    with biases, weight variances and two activations."""
     targets: dict[str, Target] = {
         name: Posterior(_problem((5, 3), name), place.precision, place.device) for name in ACTIVATIONS
     }
     fixed = Posterior(_problem((5, 3), "tanh", "fixed"), place.precision, place.device)
-    return {**targets, "fixed readout": fixed, "tempered": TemperedTarget(targets["tanh"], (1.0, 0.3))}
+    network = Network(6, (5, 3), ("tanh", "relu"), bias_variance=0.5, weight_variance=(1.5, 0.7, 1.2))
+    biased = Posterior(_problem_of(network), place.precision, place.device)
+    return {
+        **targets,
+        "fixed readout": fixed,
+        "biased": biased,
+        "tempered": TemperedTarget(targets["tanh"], (1.0, 0.3)),
+    }
 
 
 def _without_readout(place: Place) -> dict[str, Target]:
@@ -73,7 +81,10 @@ def _module(place: Place) -> dict[str, Target]:
 
 
 def _problem(widths: tuple[int, ...], activation: str, readout: str = "gaussian") -> Problem:
-    network = Network(6, widths, activation, readout)
+    return _problem_of(Network(6, widths, activation, readout))
+
+
+def _problem_of(network: Network) -> Problem:
     return matched_teacher(network, GaussianChannel(NOISE_VARIANCE), SAMPLES, INSTANCES, test_samples=1)
 
 

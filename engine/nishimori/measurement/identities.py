@@ -26,7 +26,11 @@ FITS = {
     "training_log_likelihood": ("train_log_likelihood", "E<log p(y | F)> equals that of the teacher (N1)"),
 }
 """Observable -> name and statement of N1."""
-LAYER_NORM = "layer_norm_"
+NORMS = {
+    "layer_norm_": "E<|W|^2> of the layer equals its number of weights (N3)",
+    "bias_norm_": "E<|b|^2> of the layer equals its number of biases (N3)",
+}
+"""Prefix of observables -> statement."""
 REPLICA = "replica_"
 VIRIAL = "<theta . grad U> equals the number of parameters (N6)"
 START_OBSERVABLES = ("gibbs_error", "overlap")
@@ -115,8 +119,9 @@ def _one_point(evidence: Evidence, means: Mapping[str, Values]) -> Iterator[Chec
     yield check(*FITS[evidence.fit], means[evidence.fit] - evidence.expected_fit)
     if "virial" in means:
         yield check("virial", VIRIAL, means["virial"] - 1)
-    for name in sorted(name for name in means if name.startswith(LAYER_NORM)):
-        yield check(name, "E<|W|^2> of the layer equals its number of weights (N3)", means[name] - 1)
+    for prefix, statement in NORMS.items():
+        for name in sorted(name for name in means if name.startswith(prefix)):
+            yield check(name, statement, means[name] - 1)
     if "function_norm" in means and "function_norm" in evidence.truth:
         difference = means["function_norm"] - evidence.truth["function_norm"]
         yield check("function_norm", "E<F^2> equals E F*^2 on test inputs (N3)", difference)
@@ -188,7 +193,7 @@ def number_of_checks(
     """How many exact checks `exact_checks` will return for chains so planned, this network and these layer overlaps;
     `classes` says whether labels are -1 and 1."""
     teacher, prior = plan.where("teacher"), plan.where("prior")
-    layers = {"weights": len(network.block_names), "features": network.depth, "kernels": network.depth}
+    layers = {"weights": len(network.weight_names), "features": network.depth, "kernels": network.depth}
     twins = 2 + sum(layers[kind] for kind in layer_overlaps)  # effective weights and functions
     return (
         3  # fit, virial, function norm

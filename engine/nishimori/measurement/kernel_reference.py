@@ -5,8 +5,8 @@ For labels and predictions averaged over readout, label noise and hidden weights
     E[-log N(y; 0, C)] = (tr(C^{-1} E y y^T) + logdet(2 pi C)) / 2,      E (A y - F*(x))^2,      E |B y - v*|^2
 
 ask for second moments of F and of the effective linear weights v alone. With one hidden layer they are the wide
-network's, whatever the width. With more, F and v are averaged over the readout exactly (F F^T is h h^T / d_L of the
-last hidden layer h), and over hidden layers drawn from the prior.
+network's, whatever the width. With more, F and v are averaged over the readout and the output's bias exactly (F F^T is
+s_a h h^T / d_L + b of the last hidden layer h), and over hidden layers drawn from the prior.
 """
 
 import math
@@ -22,11 +22,10 @@ from torch import Tensor
 from nishimori.description import Channel, Network
 from nishimori.measurement.information import GaussianReference
 from nishimori.measurement.overlaps import effective_matrix, effective_weights
-from nishimori.models.activation_kernel import activation_kernel
+from nishimori.models.forward import batched_network
 from nishimori.models.problem import CPU, Problem, matched_teacher
 from nishimori.models.randomness import Randomness
 from nishimori.models.wide_network import WideNetwork
-from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
 
 Values = NDArray[np.float64]
@@ -56,7 +55,7 @@ class KernelReference:
     def exact(self) -> bool:
         """Whether the second moments of F are the wide network's at any width; F has mean 0 then."""
         network = self.problem.network
-        return network.depth <= 1 and (network.readout == "gaussian" or network.activation.odd)
+        return network.depth <= 1 and (network.readout == "gaussian" or all(one.odd for one in network.activations))
 
     @cached_property
     def information(self) -> GaussianReference:
@@ -73,23 +72,24 @@ class KernelReference:
 
     @property
     def overlap(self) -> Tensor:
-        """1 - E |B y - v*|^2 / input_dim, over teachers and label noise, [instances]: that of the wide network's
+        """1 - E |B y - v*|^2 / E |v*|^2, over teachers and label noise, [instances]: that of the wide network's
         mean."""
         return self.wide.overlap if self.exact else 1 - self._squared_errors[1]
 
     @cached_property
     def _squared_errors(self) -> tuple[Tensor, Tensor]:
-        """E (A y - F*)^2 on the test inputs and E |B y - v*|^2 / input_dim, [instances] each."""
+        """E (A y - F*)^2 on the test inputs and E |B y - v*|^2 / E |v*|^2, [instances] each."""
         network, noise, samples = self.problem.network, self.problem.channel.noise_variance, self.problem.samples
+        norm = network.input_dim * network.effective_variance
         smoother, weight_smoother = self.wide.smoother("test"), self.wide.weight_smoother
         rows = torch.cat([self.problem.inputs, self.problem.rows("test")], dim=1)
         of_outputs = noise * smoother.square().sum(-1).mean(-1)
-        of_weights = noise * weight_smoother.square().sum((-1, -2)) / network.input_dim
+        of_weights = noise * weight_smoother.square().sum((-1, -2)) / norm
         for features, vectors in self._features(rows):
             error = features[:, samples:] - smoother @ features[:, :samples]
             of_outputs = of_outputs + error.square().sum(-1).mean(-1) / self.draws
             error = vectors - weight_smoother @ features[:, :samples]
-            of_weights = of_weights + error.square().sum((-1, -2)) / (network.input_dim * self.draws)
+            of_weights = of_weights + error.square().sum((-1, -2)) / (norm * self.draws)
         return of_outputs, of_weights
 
     def _label_square(self) -> Tensor:
@@ -107,17 +107,22 @@ class KernelReference:
         Psi V^T and E v v^T = V V^T given the hidden layers of one draw; F and v themselves where the readout is
         fixed."""
         network, problem = self.problem.network, self.problem
-        kernel = activation_kernel(network.activation, CPU, torch.float64)
-        batched = BatchedNetwork(rows, network.widths, kernel, chains=1)
+        batched, scale = batched_network(network, rows, chains=1), math.sqrt(network.weight_variances[-1])
+        bias = rows.new_full((*rows.shape[:2], 1), math.sqrt(network.bias_variance))
         weights = problem.layout(1).empty(torch.float64, CPU)
         randomness = Randomness.of(self.seed, self.point, problem.instances, (0,))
         for draw in range(self.draws):
             blocks = randomness.fill_normals(weights, Stream.KERNEL_WEIGHTS, draw).blocks
             if network.readout == "fixed":
-                yield batched.forward(blocks).transpose(1, 2), effective_weights(weights).transpose(1, 2)
+                yield batched.forward(blocks).transpose(1, 2), effective_weights(weights, network).transpose(1, 2)
             else:
                 hidden = batched.forward_hidden(blocks).squeeze(1).transpose(1, 2)
-                yield hidden / math.sqrt(network.widths[-1]), effective_matrix(weights).squeeze(1)
+                features = scale * hidden / math.sqrt(network.widths[-1])
+                vectors = effective_matrix(weights, network).squeeze(1)
+                if network.bias_variance:
+                    features = torch.cat([features, bias], dim=-1)
+                    vectors = torch.cat([vectors, torch.zeros_like(vectors[..., :1])], dim=-1)
+                yield features, vectors
 
 
 @dataclass(frozen=True, eq=False)

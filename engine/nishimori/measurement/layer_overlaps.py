@@ -3,7 +3,8 @@
 With A a reference network (the teacher, or a replica) and B another one, in layer l, hidden units of B matched to those
 of A (see `matching`):
 
-weight_overlap_l   <W_l^A, W_l^B> / (d_l d_{l-1}); of the readout, l = L + 1, a^A . a^B / d_L
+weight_overlap_l   <W_l^A, W_l^B> / (d_l d_{l-1}); of the readout, l = L + 1, a^A . a^B / d_L; biases have none, and
+                   units are matched by their weights
 feature_overlap_l  mean over test inputs x and units i of h_{l,i}^A(x) h_{l,i}^B(x)
 kernel_overlap_l   mean over pairs of test inputs of K_l^A K_l^B, with K_l(x, x') = h_l(x) . h_l(x') / d_l; no matching
 
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.measurement.matching import Alignment, align, aligned, free_signs
+from nishimori.models.forward import batched_network, weights_of
 from nishimori.models.layout import Position
 from nishimori.models.posterior import Posterior
 from nishimori.models.randomness import Randomness
-from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
 
 Values = NDArray[np.float64]
@@ -46,7 +47,7 @@ class LayerOverlaps:
     def __init__(self, posterior: Posterior, kinds: Sequence[str], pairs: Sequence[tuple[int, int]]) -> None:
         self.posterior, self.kinds, self.pairs = posterior, tuple(dict.fromkeys(kinds)), list(pairs)
         network = posterior.problem.network
-        self.flips = free_signs(network.depth, network.activation.odd, network.readout == "fixed")
+        self.flips = free_signs([one.odd for one in network.activations], network.readout == "fixed")
         inputs = posterior.rows("test")[:, :MOST_ROWS]
         self._inputs = inputs.contiguous()
         self.teacher = self._seen(posterior.initial_position(1, "teacher", 0))
@@ -81,13 +82,13 @@ class LayerOverlaps:
         return {f"prior_{name}": values.mean(axis=1) for name, values in overlaps.items()}
 
     def _seen(self, weights: Position) -> "_Seen":
-        blocks = [block.double().cpu().numpy() for block in weights.blocks]
+        network = self.posterior.problem.network
+        blocks = [block.double().cpu().numpy() for block in weights_of(network, weights)]
         if self.kinds == ("weights",) or not self.flips:
             return _Seen(blocks, [])
-        widths, chains = self.posterior.problem.network.widths, weights.layout.chains
-        network = BatchedNetwork(self._inputs, widths, self.posterior.activation, chains)
-        network.forward_hidden(weights.blocks)
-        return _Seen(blocks, [hidden.double().cpu().numpy() for hidden in network.hidden])
+        batched = batched_network(network, self._inputs, weights.layout.chains, self.posterior.kernels)
+        batched.forward_hidden(weights.blocks)
+        return _Seen(blocks, [hidden.double().cpu().numpy() for hidden in batched.hidden])
 
     def _overlaps(self, first: "_Seen", second: "_Seen", pairs: Sequence[tuple[int, int]]) -> dict[str, Values]:
         """[instances, pairs] by name."""

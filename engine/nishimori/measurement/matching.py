@@ -1,8 +1,8 @@
 """Which hidden unit of one network is which of another: the best permutations and signs of hidden units.
 
 A network computes the same function when the units of a hidden layer are permuted, rows of W_l and columns of W_{l+1}
-together, and, for an odd activation, when a unit's incoming and outgoing weights change sign together. Overlaps of
-weights mean something only modulo these. The matching maximises sum_l <W_l, P_l W'_l P_{l-1}^T> over signed
+together, and, for an odd activation, when a unit's incoming and outgoing weights (and its bias) change sign together.
+Overlaps of weights mean something only modulo these. The matching maximises sum_l <W_l, P_l W'_l P_{l-1}^T> over signed
 permutations P_l, layer by layer (each step a linear assignment, exact given its neighbours) until nothing changes: the
 sum grows at every step. With one hidden layer it is the global maximum; with more, a local one reached from the inputs
 upwards (as in weight matching; Ainsworth, Hayase and Srinivasa 2023, arXiv 2209.04836).
@@ -70,9 +70,10 @@ def align(other: Sequence[Values], alignments: Sequence[Alignment]) -> list[Valu
     return moved
 
 
-def free_signs(depth: int, odd: bool, fixed_readout: bool) -> list[bool]:
-    """By hidden layer, whether a unit's sign is free: for odd activations, but under a fixed readout not at the top."""
-    return [odd and not (fixed_readout and layer == depth - 1) for layer in range(depth)]
+def free_signs(odd: Sequence[bool], fixed_readout: bool) -> list[bool]:
+    """By hidden layer, whether a unit's sign is free: where the layer's activation is `odd`, but under a fixed readout
+    not at the top."""
+    return [free and not (fixed_readout and layer == len(odd) - 1) for layer, free in enumerate(odd)]
 
 
 def _matrices(weights: Sequence[Values]) -> list[Values]:

@@ -48,7 +48,7 @@ class MatchedTeacherObservables:
     function_norm     mean F^2 on the test inputs
     overlap           v . v* / input_dim of effective linear weights; divide by the mean of |v*|^2 / input_dim
     effective_norm    |v|^2 / input_dim
-    layer_norm_l      |W_l|^2 / (d_l d_{l-1})
+    layer_norm_l      |W_l|^2 / (d_l d_{l-1}); bias_norm_l  |b_l|^2 / d_l, where there are biases
     virial            theta . grad U / number of sampled parameters; its posterior mean is 1 for every data set
     replica_overlap, replica_function_overlap, bayes_error
                       v^A . v^B / input_dim, mean F_A F_B, mean (F* - F_A)(F* - F_B) for each pair (A, B)
@@ -63,7 +63,8 @@ class MatchedTeacherObservables:
         self.posterior = posterior
         self.pairs = torch.tensor(list(pairs), dtype=torch.int64, device=device).reshape(-1, 2).T
         """[2, pairs]."""
-        self.input_dim = problem.network.input_dim
+        self.network = problem.network
+        self.input_dim = self.network.input_dim
         self.labels = problem.labels.to(device).unsqueeze(1)
         self.law, self.gaussian = posterior.law, isinstance(problem.channel, GaussianChannel)
         self.matched = not problem.mismatch
@@ -75,7 +76,7 @@ class MatchedTeacherObservables:
         self.teacher_law = self.law if self.matched else label_law(self.teacher_channel, device)
         self.latent = teacher.latent.to(device).unsqueeze(1)
         self.test_latent = teacher.test_latent.to(device).unsqueeze(1)
-        self.weights = effective_weights(teacher.weights).to(device)
+        self.weights = effective_weights(teacher.weights, teacher.network or self.network).to(device)
         self.squared_norm = mean_product(self.weights, self.weights).squeeze(1)
         """|v*|^2 / input_dim, [instances]."""
         self.test_label_means = self.teacher_law.mean(self.test_latent)
@@ -86,7 +87,7 @@ class MatchedTeacherObservables:
         weights = state.position if weights is None else weights
         train = self.posterior.latent(weights, "train").double()
         test = self.posterior.latent(weights, "test").double()
-        vectors = effective_weights(weights)
+        vectors = effective_weights(weights, self.network)
         train_error, test_error = train - self.latent, test - self.test_latent
         values = {
             **fit_of(self.posterior, self.labels, train),
@@ -96,7 +97,7 @@ class MatchedTeacherObservables:
             "function_norm": mean_product(test, test),
             "overlap": mean_product(vectors, self.weights),
             "effective_norm": mean_product(vectors, vectors),
-            **layer_norms(weights),
+            **layer_norms(weights, self.network),
             **virial(state, self.posterior.exact_force),
         }
         label_means = None if self.gaussian else self.law.mean(test)

@@ -5,31 +5,34 @@ import math
 import torch
 from torch import Tensor
 
+from nishimori.description import Network
+from nishimori.models.forward import weights_of
 from nishimori.models.layout import Position, chain_dot
 
 
-def effective_weights(weights: Position) -> Tensor:
-    """v = W_1^T ... W_L^T a / sqrt(d_1 ... d_L), [instances, chains, input_dim]; E|v|^2 / input_dim = 1.
+def effective_weights(weights: Position, network: Network) -> Tensor:
+    """v = W_1^T ... W_L^T a / sqrt(d_1 ... d_L), [instances, chains, input_dim], of all weights of `network`, times the
+    square root of the product of the weight variances, which is E|v|^2 / input_dim.
 
-    Where the last block is a matrix, the readout is fixed: a = (1, ..., 1). For the identity activation
-    F(x) = v . x / sqrt(input_dim) exactly.
+    A fixed readout is a = (1, ..., 1); biases do not enter. For the identity activation and without biases F(x) = v . x
+    / sqrt(input_dim) exactly.
     """
-    *layers, last = weights.blocks
-    if last.dim() == 4:
-        layers, last = [*layers, last], last.new_ones(last.shape[:-1])
-    vector = last.unsqueeze(-2)
+    blocks = weights_of(network, weights)
+    layers, readout = blocks[: network.depth], blocks[network.depth :]
+    vector = (readout[0] if readout else blocks[-1].new_ones(blocks[-1].shape[:-1])).unsqueeze(-2)
     for layer in reversed(layers):
         vector = vector @ layer / math.sqrt(layer.shape[-2])
-    return vector.squeeze(-2).double()
+    return vector.squeeze(-2).double() * math.sqrt(network.effective_variance)
 
 
-def effective_matrix(weights: Position) -> Tensor:
-    """V = W_1^T ... W_L^T / sqrt(d_1 ... d_L), [instances, chains, input_dim, d_L], of one hidden layer or more below a
-    readout: v = V a."""
-    product, *above = [layer.double() / math.sqrt(layer.shape[-2]) for layer in weights.blocks[:-1]]
+def effective_matrix(weights: Position, network: Network) -> Tensor:
+    """V with v = V a, [instances, chains, input_dim, d_L], of one hidden layer or more below a readout: W_1^T ... W_L^T
+    / sqrt(d_1 ... d_L), scaled as `effective_weights` is."""
+    layers = weights_of(network, weights)[: network.depth]
+    product, *above = [layer.double() / math.sqrt(layer.shape[-2]) for layer in layers]
     for layer in above:
         product = layer @ product
-    return product.transpose(-1, -2)
+    return product.transpose(-1, -2) * math.sqrt(network.effective_variance)
 
 
 def mean_product(first: Tensor, second: Tensor) -> Tensor:
@@ -44,12 +47,15 @@ def pair_mean_product(values: Tensor, pairs: Tensor) -> Tensor:
     return mean_product(values.index_select(1, first), values.index_select(1, second))
 
 
-def layer_norms(weights: Position) -> dict[str, Tensor]:
-    """|W_l|^2 / (d_l d_{l-1}) and, where it is sampled, |a|^2 / d_L as `layer_norm_1`, ..., each [instances, chains];
-    the prior mean is 1."""
+def layer_norms(weights: Position, network: Network) -> dict[str, Tensor]:
+    """|W_l|^2 / (d_l d_{l-1}) and, where it is sampled, |a|^2 / d_L as `layer_norm_1`, ...; where there are biases,
+    |b_l|^2 / d_l and the square of the output's as `bias_norm_1`, ...; each [instances, chains], with prior mean 1."""
+    count = len(network.weight_names)
+    names = [f"layer_norm_{number}" for number in range(1, count + 1)]
+    names += [f"bias_norm_{number}" for number in range(1, len(weights.layers) - count + 1)]
     return {
-        f"layer_norm_{number}": chain_dot(layer, layer) / layer.layout.num_parameters
-        for number, layer in enumerate(weights.layers, start=1)
+        name: chain_dot(layer, layer) / layer.layout.num_parameters
+        for name, layer in zip(names, weights.layers, strict=True)
     }
 
 

@@ -23,7 +23,7 @@ class DataObservables:
 
     training_energy   mean (y - F)^2 on the training inputs; with another channel than the Gaussian one
                       training_log_likelihood, mean log p(y | F)
-    layer_norm_l      |W_l|^2 / (d_l d_{l-1})
+    layer_norm_l      |W_l|^2 / (d_l d_{l-1}); bias_norm_l  |b_l|^2 / d_l, where there are biases
     virial            theta . grad U / number of sampled parameters; its posterior mean is 1
     """
 
@@ -35,7 +35,14 @@ class DataObservables:
     def __call__(self, state: State, weights: Position) -> Observation:
         fit = fit_of(self.posterior, self.labels, self.posterior.latent(weights, "train").double())
         test = self.posterior.latent(weights, "test").double() if self.has_test else None
-        return Observation({**fit, **layer_norms(weights), **virial(state, self.posterior.exact_force)}, test)
+        return Observation(
+            {
+                **fit,
+                **layer_norms(weights, self.posterior.problem.network),
+                **virial(state, self.posterior.exact_force),
+            },
+            test,
+        )
 
 
 def density_observables(state: State, weights: Position) -> Observation:

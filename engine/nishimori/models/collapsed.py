@@ -24,10 +24,10 @@ class CollapsedPosterior:
     """U(W) = |W|^2 / 2 + nlml(W), for every chain of every instance; positions are W_1, ..., W_L.
 
     nlml(W) = logdet(K + noise_variance I) / 2 + y^T (K + noise_variance I)^{-1} y / 2 + samples log(2 pi) / 2 with
-    K = Psi Psi^T, Psi = h_L^T / sqrt(d_L) on the training inputs. This is the posterior's marginal law of W, and given
-    W the readout is Gaussian: `complete` draws it, `predictions` average over it. In the coordinates (W, phi) of Hron,
-    Novak, Pennington, Sohl-Dickstein 2022 (arXiv 2206.07673), readout = mu + Sigma^{1/2} phi, phi is N(0, I) and
-    independent of W, so that only W is left to sample.
+    K = Psi Psi^T, Psi = sqrt(s_a / d_L) h_L^T on the training inputs, s_a the weight variance of the readout. This is
+    the posterior's marginal law of W, and given W the readout is Gaussian: `complete` draws it, `predictions` average
+    over it. In the coordinates (W, phi) of Hron, Novak, Pennington, Sohl-Dickstein 2022 (arXiv 2206.07673), readout =
+    mu + Sigma^{1/2} phi, phi is N(0, I) and independent of W, so that only W is left to sample.
 
     `precision` is that of positions, forces and products, "fp32" or "fp64" (products are float64 too where the noise
     variance does not stand far above their rounding); sums of products, factorisations and energies are float64.
@@ -36,8 +36,8 @@ class CollapsedPosterior:
     they are the readout's, as in wide layers. Where a factorisation fails (NaN weights), the energy of that chain alone
     is NaN.
 
-    Raises ValueError for a readout that is not Gaussian, no hidden layer, another channel, an unknown form, or a number
-    of readouts that is none.
+    Raises ValueError for a readout that is not Gaussian, no hidden layer, biases, another channel, an unknown form, or
+    a number of readouts that is none.
     """
 
     gaussian_prior = True
@@ -77,7 +77,8 @@ class CollapsedPosterior:
         chains = position.layout.chains
         if chains not in self._labelled:
             labels, noise = self.problem.labels.to(self.device), self.problem.channel.noise_variance
-            self._labelled[chains] = Labelled.of(labels, noise, chains, self.width, self.dtype)
+            variances = self.problem.network.weight_variances
+            self._labelled[chains] = Labelled.of(labels, noise, chains, self.width, self.dtype, variances)
         return FORMS[self.form].of(self._labelled[chains], self._hidden(position))
 
     def nlml(self, position: Position) -> Tensor:
@@ -146,7 +147,7 @@ class CollapsedPosterior:
 
 
 def require_gaussian_readout(problem: Problem) -> None:
-    """ValueError unless the readout is a sampled Gaussian one, above a hidden layer."""
+    """ValueError unless the readout is a sampled Gaussian one, above a hidden layer, and there are no biases."""
     if problem.network.readout != "gaussian":
         raise ValueError(
             f"readout {problem.network.readout!r} is not Gaussian and can be neither integrated out nor repriorised; "
@@ -154,6 +155,11 @@ def require_gaussian_readout(problem: Problem) -> None:
         )
     if problem.network.depth == 0:
         raise ValueError("a network without hidden layers is its readout: nothing remains to sample; use Posterior")
+    if problem.network.bias_variance:
+        raise ValueError(
+            f"a network with bias_variance {problem.network.bias_variance:g} has a bias beside its readout, and can be "
+            "neither integrated out nor repriorised; use Posterior"
+        )
 
 
 def _require_gaussian_channel(problem: Problem) -> None:

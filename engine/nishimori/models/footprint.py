@@ -1,11 +1,11 @@
 """How many bytes the chains of a network take on a device: near enough to say how many of them fit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.posterior import Posterior
 from nishimori.models.repriorised import RepriorisedPosterior
+from nishimori_kernels.energy.batched import lifted_of
 
 VECTORS = 6
 """Position, gradient and momentum of a state and of its proposal; squares of an observation take no more."""
@@ -57,24 +57,24 @@ def _test_rows(posterior: Posterior) -> int:
 
 def _train(posterior: Posterior) -> int:
     """Bytes a training input, of one chain: forward and back, output, residual and its squares."""
-    widths, kernel, size = posterior.problem.network.widths, posterior.activation, posterior.dtype.itemsize
+    widths, size = posterior.problem.network.widths, posterior.dtype.itemsize
     outputs = 2 * size + 2 * DOUBLE
     if posterior.precision in FORMAT_BYTES:
-        coarse = _lifted(posterior, widths) + sum(widths[:-1])
-        return outputs + size * _lifted(posterior, widths) + FORMAT_BYTES[posterior.precision] * coarse
-    top = 0 if kernel.in_place else sum(widths[-1:])
-    return outputs + size * (_lifted(posterior, widths) + sum(widths[:-1]) + top)
+        coarse = _lifted(posterior) + sum(widths[:-1])
+        return outputs + size * _lifted(posterior) + FORMAT_BYTES[posterior.precision] * coarse
+    top = sum(width for width, kernel in zip(widths[-1:], posterior.kernels[-1:], strict=True) if not kernel.in_place)
+    return outputs + size * (_lifted(posterior) + sum(widths[:-1]) + top)
 
 
 def _test(posterior: Posterior) -> int:
     """Bytes a test input, of one chain: forward, output, and what is observed."""
     size = posterior.dtype.itemsize
-    return size * (_lifted(posterior, posterior.problem.network.widths) + 1) + OBSERVED * DOUBLE
+    return size * (_lifted(posterior) + 1) + OBSERVED * DOUBLE
 
 
-def _lifted(posterior: Posterior, widths: Sequence[int]) -> int:
+def _lifted(posterior: Posterior) -> int:
     """Numbers an input that a forward pass leaves."""
-    return (1 if posterior.activation.from_output else 2) * sum(widths)
+    return lifted_of(posterior.problem.network.widths, posterior.kernels)
 
 
 def _rounded(posterior: Posterior) -> int:
@@ -87,7 +87,7 @@ def _readouts(target: CollapsedPosterior | RepriorisedPosterior, samples: int, t
     observables, hidden layers in double precision and a gradient of theirs, the Gram matrix, its factor, and as much
     workspace."""
     widths, size = target.problem.network.widths, target.dtype.itemsize
-    width, again = widths[-1], size * _lifted(target.posterior, widths)
+    width, again = widths[-1], size * _lifted(target.posterior)
     narrow = samples if isinstance(target, CollapsedPosterior) and target.form == "kernel" else width
     doubled = width * (samples * (size + DOUBLE) + tests * 2 * DOUBLE)
     return again * (samples + tests) + doubled + 4 * DOUBLE * narrow**2

@@ -1,19 +1,20 @@
 """The posterior of a network's weights as a target density."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from nishimori.description import GaussianChannel
-from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.device import position_dtype, resolve_device
+from nishimori.models.forward import batched_network, kernels_of, require_plain_force, variances_of
 from nishimori.models.label_laws import label_law
 from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori_kernels.energy import dispatch
-from nishimori_kernels.energy.activations import ActivationKernel
+from nishimori_kernels.energy.activations import ActivationKernel, by_layer
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
 
@@ -29,14 +30,16 @@ class Posterior:
     "fp16", "tf32" and "bf16x3" are precisions of the force's products, where the device has them: positions and
     energies are as with "fp32", so that a Metropolis test keeps the law exact, and what a coarse force costs is
     acceptance. "auto" is "fp32" until `sample` has measured which of them is worth it. `device` is "auto" (CUDA if
-    there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, the last one absent
-    where the readout is fixed. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
+    there is one), "cpu" or "cuda". Positions are `Position`s with blocks W_1, ..., W_L, a, that of the readout absent
+    where it is fixed, then b_1, ..., b_L, b where the network has biases; all are standard normal under the prior, and
+    the forward pass scales them. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
     on CUDA), "torch", or "auto", the compiled one where there is one; "emulated" rounds a force as its precision
     says, slowly, where no hardware does.
     Source: arXiv 2505.03577, eqs. 1-6.
 
     Raises ValueError for an unknown precision, device or implementation, for an activation or a channel that cannot run
-    there, for a force that the device has not, and for a coarse force with another channel than the Gaussian one.
+    there, for a force that the device has not, and for a coarse force with another channel than the Gaussian one or
+    with a network that is not plain (biases, weight variances, an activation a layer).
     """
 
     gaussian_prior = True
@@ -55,7 +58,8 @@ class Posterior:
         self.device = resolve_device(device)
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
-        self._activation = activation_kernel(problem.network.activation, self.device, self.dtype, implementation)
+        require_plain_force(precision, problem.network)
+        self._kernels = kernels_of(problem.network, self.device, self.dtype, implementation)
         self.law = label_law(problem.channel, self.device)
         """Of the channel, on the device."""
         self._gaussian = isinstance(problem.channel, GaussianChannel)
@@ -70,7 +74,8 @@ class Posterior:
                 f"precision {precision!r} is one of forces of the Gaussian channel alone; use fp32 or fp64 with this"
             )
         if not self.exact_force and implementation != "emulated":
-            dispatch.require_force(precision, self._activation, self.device, problem.network.activation.name)
+            kernel, name = self._plain_kernel
+            dispatch.require_force(precision, kernel, self.device, name)
 
     @property
     def exact_force(self) -> bool:
@@ -84,13 +89,21 @@ class Posterior:
         return -0.5 * math.log(2 * math.pi * self.problem.channel.noise_variance) if self._gaussian else 0.0
 
     @property
-    def activation(self) -> ActivationKernel:
-        """What computes the activations of its networks."""
-        return self._activation
+    def kernels(self) -> tuple[ActivationKernel, ...]:
+        """What computes the activations of its hidden layers, one each."""
+        return by_layer(self._kernels, self.problem.network.depth)
+
+    @property
+    def _plain_kernel(self) -> tuple[ActivationKernel, str]:
+        """The kernel and the name of the activation of a plain network."""
+        activation, kernel = self.problem.network.activation, self._kernels
+        assert not isinstance(activation, tuple) and not isinstance(kernel, Sequence)
+        return kernel, activation.name
 
     def precisions(self) -> tuple[str, ...]:
         """Those that "auto" chooses from here: single precision, and the forces this device has instructions for."""
-        coarse = dispatch.available_forces(self._activation, self.device) if self._gaussian else ()
+        plain = self._gaussian and self.problem.network.plain
+        coarse = dispatch.available_forces(self._plain_kernel[0], self.device) if plain else ()
         return ("fp32", *coarse)
 
     def at_precision(self, precision: str) -> "Posterior":
@@ -124,26 +137,27 @@ class Posterior:
     def network(self, inputs: str, chains: int) -> BatchedNetwork:
         """The buffers of all activations of `chains` chains on the "train" or "test" inputs, made at first use."""
         if (inputs, chains) not in self._networks:
-            widths = self.problem.network.widths
-            self._networks[inputs, chains] = BatchedNetwork(self.rows(inputs), widths, self._activation, chains)
+            network = self.problem.network
+            self._networks[inputs, chains] = batched_network(network, self.rows(inputs), chains, self._kernels)
         return self._networks[inputs, chains]
 
     def _latent_network(self, inputs: str, chains: int) -> dispatch.Network:
         if (inputs, chains) not in self._latents:
-            widths = self.problem.network.widths
-            self._latents[inputs, chains] = dispatch.network_of(self.rows(inputs), widths, self._activation, chains)
+            network, rows = self.problem.network, self.rows(inputs)
+            own = self._kernels, chains, variances_of(network)
+            self._latents[inputs, chains] = dispatch.network_of(rows, network.widths, *own)
         return self._latents[inputs, chains]
 
     def _force(self, chains: int) -> dispatch.Force:
         if self.exact_force:
             return self._latent_network("train", chains)
         if chains not in self._forces:
-            network, rows = self.problem.network, self.rows("train")
-            named = network.activation.name, chains
+            rows, widths = self.rows("train"), self.problem.network.widths
+            kernel, name = self._plain_kernel
             self._forces[chains] = (
-                dispatch.emulated_force_of(self.precision, rows, network.widths, *named)
+                dispatch.emulated_force_of(self.precision, rows, widths, name, chains)
                 if self._implementation == "emulated"
-                else dispatch.force_of(self.precision, rows, network.widths, self._activation, *named)
+                else dispatch.force_of(self.precision, rows, widths, kernel, name, chains)
             )
         return self._forces[chains]
 

@@ -8,11 +8,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nishimori.description import Channel, Network
-from nishimori.models.activation_kernel import activation_kernel, require_samplable
+from nishimori.models.forward import batched_network, require_samplable_network
 from nishimori.models.label_laws import label_law, require_labels
 from nishimori.models.layout import Layout, Position
 from nishimori.models.own_data import fresh_inputs_of, labels_of, rows_of
-from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
 
@@ -69,7 +68,7 @@ class Problem:
         teacher: Teacher | None = None,
         instances: Sequence[int] | None = None,
     ) -> None:
-        require_samplable(network.activation)
+        require_samplable_network(network)
         rows = rows_of("inputs", inputs, network.input_dim)
         assign = object.__setattr__
         assign(self, "network", network)
@@ -139,16 +138,16 @@ def matched_teacher(
 ) -> Problem:
     """Draw teachers from the prior, Gaussian inputs, noisy labels and a test set.
 
-    Law: weights, inputs iid N(0, 1); y drawn by the channel given F*(x), for the Gaussian one y = F*(x) +
-    sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same normal numbers; a fixed
-    readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed, point, its identity)
-    alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
+    Law: weights, biases and inputs iid N(0, 1), scaled in the forward pass; y drawn by the channel given F*(x), for the
+    Gaussian one y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same
+    normal numbers; a fixed readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed,
+    point, its identity) alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
 
     Raises ValueError where a size is below one, or the activation or the channel cannot be sampled.
     """
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)
-    require_samplable(network.activation)
+    require_samplable_network(network)
     law = label_law(channel, CPU)
     draw = _Draw(random_key(seed, point), _identities(identities, len(identities)))
     weights = layout_of(network, len(identities), 1).empty(torch.float64, CPU)
@@ -175,7 +174,7 @@ class _Draw:
 
 
 def _latent(network: Network, weights: Position, inputs: Tensor) -> Tensor:
-    batched = BatchedNetwork(inputs, network.widths, activation_kernel(network.activation, CPU, inputs.dtype), chains=1)
+    batched = batched_network(network, inputs, chains=1)
     return batched.forward(weights.blocks).squeeze(1).clone()
 
 

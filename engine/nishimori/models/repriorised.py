@@ -20,19 +20,19 @@ LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 class RepriorisedPosterior:
     """U = |W|^2 / 2 + |V|^2 / 2 - log_likelihood(Psi V, labels) - log|dV/dphi|, positions (W_1, ..., W_L, phi).
 
-    V = L^{-T} (s phi + L^{-1} Psi^T y) with L L^T = Psi^T Psi + s^2 I, Psi = h_L^T / sqrt(d_L), y the problem's labels
-    and s^2 its channel's noise variance: the surrogate. For fixed W the map from phi to V is linear and invertible,
-    with log|dV/dphi| = sum_i (log s - log L_ii); so (W, V) has density N(W, V; 0, I) times the likelihood whatever the
-    surrogate, and the nearer that is to the likelihood the nearer (W, phi) is to N(0, I). Source: Hron, Novak,
-    Pennington, Sohl-Dickstein 2022, arXiv 2206.07673, with any likelihood in the place of the Gaussian one.
+    V = L^{-T} (s phi + L^{-1} Psi^T y) with L L^T = Psi^T Psi + s^2 I, Psi = sqrt(s_a / d_L) h_L^T, y the problem's
+    labels and s^2 its channel's noise variance: the surrogate. For fixed W the map from phi to V is linear and
+    invertible, with log|dV/dphi| = sum_i (log s - log L_ii); so (W, V) has density N(W, V; 0, I) times the likelihood
+    whatever the surrogate, and the nearer that is to the likelihood the nearer (W, phi) is to N(0, I). Source: Hron,
+    Novak, Pennington, Sohl-Dickstein 2022, arXiv 2206.07673, with any likelihood in the place of the Gaussian one.
 
     `log_likelihood(latent, labels)` maps F [instances, chains, samples] and labels [instances, 1, samples], float64, to
     [instances, chains], differentiably and chain by chain. The forward pass is in `precision`, all above it in float64.
     An evaluation factorises a d_L x d_L matrix a chain. Where that fails (NaN weights), the energy of that chain alone
     is NaN.
 
-    Raises ValueError for a readout that is not Gaussian, no hidden layer, or a likelihood of another shape or without
-    gradient.
+    Raises ValueError for a readout that is not Gaussian, no hidden layer, biases, or a likelihood of another shape or
+    without gradient.
     """
 
     gaussian_prior = True
@@ -49,6 +49,7 @@ class RepriorisedPosterior:
         self.num_parameters = problem.network.num_parameters
         self._labels = problem.labels.to(self.device).unsqueeze(1)
         self._deviation = math.sqrt(problem.channel.noise_variance)
+        self._root = math.sqrt(problem.network.widths[-1] / problem.network.weight_variances[-1])
 
     def layout(self, chains: int) -> Layout:
         return self.problem.layout(chains)
@@ -56,7 +57,7 @@ class RepriorisedPosterior:
     def _features(self, position: Position) -> Tensor:
         """Psi^T, [instances, chains, d_L, samples], float64: a copy."""
         hidden = self.posterior.network("train", position.layout.chains).forward_hidden(position.blocks)
-        return hidden.to(torch.float64, copy=True) / math.sqrt(hidden.shape[-2])
+        return hidden.to(torch.float64, copy=True) / self._root
 
     def _potential(self, features: Tensor, coordinates: Tensor) -> Tensor:
         """U without |W|^2 / 2, [instances, chains]."""
@@ -107,7 +108,7 @@ class RepriorisedPosterior:
             by_features, by_coordinates = torch.autograd.grad(potential.sum(), (features, coordinates))
         gradient = position.empty_like() if out is None else out
         network = self.posterior.network("train", position.layout.chains)
-        top = by_features / math.sqrt(features.shape[-2])
+        top = by_features / self._root
         network.pull_back_hidden(position.blocks, top, position.blocks, gradient.blocks)
         gradient.blocks[-1].copy_(by_coordinates)
         return potential.detach() + _half_square(position.blocks[:-1]), gradient

@@ -1,13 +1,15 @@
 """The infinitely wide network on the very inputs of a problem: a Gaussian process, exact at any input dimension.
 
-    K_0(x, x') = x . x' / d,      K_l(x, x') = E phi(u) phi(v),  (u, v) ~ N(0, K_{l-1} of the two inputs),
+    K_0(x, x') = s_1 x . x' / d + b,      K_l(x, x') = s_{l+1} E phi_l(u) phi_l(v) + b,  (u, v) ~ N(0, K_{l-1}),
 
-and F has covariance K_L. With one hidden layer of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law
-differs from the Gaussian one. With C = K + Delta I, in nats and per sample as everywhere,
+with the weight variances s_l, the readout's last, and the bias variance b; F has covariance K_L. With one hidden layer
+of any width, Cov(F(x), F(x')) = K_1(x, x') exactly: only the law differs from the Gaussian one. With C = K + Delta I,
+in nats and per sample as everywhere,
 
     mutual_information = logdet(I + K / Delta) / (2 n),     log_evidence = log N(y; 0, C) / n,
     prediction m(x) = k_x^T C^{-1} y,     bayes_error = mean over x of k_xx - k_x^T C^{-1} k_x,
-    effective linear weights v = B y,     B = c^T C^{-1},     c = Cov(F(x), v) = x rho_1(x) ... rho_L(x) / sqrt(d),
+    effective linear weights v = B y,     B = c^T C^{-1},     c = Cov(F(x), v) = s_1 ... s_{L+1} x rho_1(x) ... rho_L(x)
+    / sqrt(d),
 
 with rho_l(x) = E phi'(sqrt(K_{l-1}(x, x)) Z); c too is that of one hidden layer of any width.
 
@@ -91,8 +93,9 @@ class WideNetwork:
 
     @cached_property
     def overlap(self) -> Tensor:
-        """E |B y|^2 / input_dim if labels came from this process, [instances]: as E |v|^2 = input_dim, the overlap."""
-        return (self.weight_smoother.transpose(1, 2) * self._weight_covariance).sum((-1, -2)) / self._input_dim
+        """E |B y|^2 / E |v|^2 if labels came from this process, [instances]: the overlap."""
+        explained = (self.weight_smoother.transpose(1, 2) * self._weight_covariance).sum((-1, -2))
+        return explained / (self._input_dim * self.problem.network.effective_variance)
 
     @property
     def _input_dim(self) -> int:
@@ -127,26 +130,31 @@ class WideNetwork:
 
 def kernel_of(network: Network, left: Tensor, right: Tensor) -> Tensor:
     """K_L, [rows, columns], between inputs [rows, input_dim] and [columns, input_dim], float64."""
-    covariance = left @ right.T / network.input_dim
-    of_left, of_right = (rows.square().mean(-1) for rows in (left, right))
-    for _ in range(network.depth):
-        covariance = pair_moment(network.activation, covariance, of_left, of_right)
-        of_left, of_right = (second_moment(network.activation, variance) for variance in (of_left, of_right))
+    scale, *scales = network.weight_variances
+    shift = network.bias_variance
+    covariance = scale * (left @ right.T / network.input_dim) + shift
+    of_left, of_right = (scale * rows.square().mean(-1) + shift for rows in (left, right))
+    for activation, scale in zip(network.activations, scales, strict=True):
+        covariance = scale * pair_moment(activation, covariance, of_left, of_right) + shift
+        of_left, of_right = (scale * second_moment(activation, own) + shift for own in (of_left, of_right))
     return covariance
 
 
 def variance_of(network: Network, rows: Tensor) -> Tensor:
     """K_L(x, x) of every row, [rows]."""
-    variance = rows.square().mean(-1)
-    for _ in range(network.depth):
-        variance = second_moment(network.activation, variance)
+    scale, *scales = network.weight_variances
+    variance = scale * rows.square().mean(-1) + network.bias_variance
+    for activation, scale in zip(network.activations, scales, strict=True):
+        variance = scale * second_moment(activation, variance) + network.bias_variance
     return variance
 
 
 def weight_covariance_of(network: Network, rows: Tensor) -> Tensor:
     """Cov(F(x), v) of every row, [rows, input_dim]."""
-    variance, gain = rows.square().mean(-1), rows.new_ones(len(rows))
-    for _ in range(network.depth):
-        gain = gain * mean_slope(network.activation, variance)
-        variance = second_moment(network.activation, variance)
+    scale, *scales = network.weight_variances
+    variance = scale * rows.square().mean(-1) + network.bias_variance
+    gain = rows.new_full((len(rows),), network.effective_variance)
+    for activation, scale in zip(network.activations, scales, strict=True):
+        gain = gain * mean_slope(activation, variance)
+        variance = scale * second_moment(activation, variance) + network.bias_variance
     return rows * (gain / math.sqrt(network.input_dim)).unsqueeze(-1)

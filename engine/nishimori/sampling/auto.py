@@ -51,7 +51,7 @@ the progress calls it."""
 def candidates_for(problem: Problem, target: str | None = None, integrator: str | None = None) -> list[Candidate]:
     """Those that the problem allows and that fit a wish. Raises BadInput where none is left."""
     network, gaussian = problem.network, isinstance(problem.channel, GaussianChannel)
-    collapsible = gaussian and network.readout == "gaussian" and network.depth > 0
+    collapsible = gaussian and network.readout == "gaussian" and network.depth > 0 and not network.bias_variance
     known = CANDIDATES if integrator is None else CANDIDATES + ON_REQUEST
     left = [
         candidate

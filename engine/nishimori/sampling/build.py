@@ -13,9 +13,9 @@ from nishimori.description.config import Config, SamplerSection, sampler_default
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import sample_count
 from nishimori.description.teacher import teacher_config
-from nishimori.models.activation_kernel import activation_kernel
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.device import resolve_device
+from nishimori.models.forward import kernels_of, require_plain_force
 from nishimori.models.mismatch import mismatched_teacher
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
@@ -81,9 +81,12 @@ def require_precision(config: Config) -> None:
     precision, section = config.run.precision, config.sampler
     if precision not in FORCES:
         return
-    activation, device = network_of(config).activation, resolve_device(config.run.device)
+    network, device = network_of(config), resolve_device(config.run.device)
     try:
-        require_force(precision, activation_kernel(activation, device, torch.float32), device, activation.name)
+        require_plain_force(precision, network)
+        kernel, name = kernels_of(network, device, torch.float32), network.activation_names
+        assert not isinstance(kernel, Sequence) and isinstance(name, str)
+        require_force(precision, kernel, device, name)
     except ValueError as refusal:
         raise BadInput(f"run.precision: {refusal}") from None
     if config.channel.kind != "gaussian":

@@ -4,9 +4,9 @@ For any predictor m of F* that is a function of the data, exactly (Pythagoras: <
 
     E (F* - <F>)^2 = E (m - F*)^2 - E (<F> - m)^2,
 
-and for any w that is one and the effective linear weights v, with E |v*|^2 = input_dim,
+and for any w that is one and the effective linear weights v, with N = E |v*|^2, input_dim times all weight variances,
 
-    E v* . <v> = input_dim - E |w - v*|^2 + E |<v> - w|^2.
+    E v* . <v> = N - E |w - v*|^2 + E |<v> - w|^2.
 
 With the wide network's posterior means as m and w, the averages over teachers need no sampling (see
 `measurement.kernel_reference`), and what is sampled is small. Its estimator is the mean of (<F>_A - m)(<F>_B - m) over
@@ -36,8 +36,8 @@ Values = NDArray[np.float64]
 class Controlled:
     """An observable as `estimate`: `kernel`, which is known without sampling, and a `distance` that was sampled.
 
-    `bayes_error` is E (m - F*)^2 minus E (<F> - m)^2, on the test inputs; `overlap` 1 - E |w - v*|^2 / input_dim plus
-    E |<v> - w|^2 / input_dim. Standard errors are those over instances.
+    `bayes_error` is E (m - F*)^2 minus E (<F> - m)^2, on the test inputs; `overlap` 1 - E |w - v*|^2 / N plus
+    E |<v> - w|^2 / N. Standard errors are those over instances.
     """
 
     estimate: Estimate
@@ -84,7 +84,7 @@ class ControlledValues:
         reference = KernelReference(problem, seed, point)
         distances = [
             _distance(run.predictions, reference.wide.predictions("test"), pairs),
-            _distance(weights, reference.wide.effective_weights, pairs),
+            _distance(weights, reference.wide.effective_weights, pairs, problem.network.effective_variance),
         ]
         known = np.stack([reference.squared_error.numpy(), reference.overlap.numpy()])
         return cls(known, *(np.stack(values) for values in zip(*distances, strict=True)))
@@ -117,8 +117,10 @@ def _problem_of(run: Run) -> Problem:
     return target.problem
 
 
-def _distance(means: PredictionMeans, control: Tensor, pairs: Sequence[tuple[int, int]]) -> tuple[Values, Values]:
-    """Mean over pairs and components of (<.>_A - control)(<.>_B - control), and its Monte Carlo variance."""
+def _distance(
+    means: PredictionMeans, control: Tensor, pairs: Sequence[tuple[int, int]], unit: float = 1.0
+) -> tuple[Values, Values]:
+    """Mean over pairs and components of (<.>_A - control)(<.>_B - control) / unit, and its Monte Carlo variance."""
     place = control.unsqueeze(1).to(means.mean().device)
     value, variance = means.bayes_error(place, pairs)
-    return value.cpu().numpy(), variance.cpu().numpy()
+    return value.cpu().numpy() / unit, variance.cpu().numpy() / unit**2

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from nishimori.description import GaussianChannel
 from nishimori.measurement.observers import NetworkTarget
-from nishimori.models.activation_kernel import activation_kernel
+from nishimori.models.forward import batched_network, kernels_of
 from nishimori.models.layout import Position
 from nishimori.models.module import ModuleTarget
 from nishimori.models.target import Target
-from nishimori_kernels.energy.batched import BatchedNetwork
 
 Values = NDArray[np.float64]
 
@@ -64,11 +63,10 @@ def _output_of(target: Target, inputs: Tensor) -> Callable[[Position], Tensor]:
     if inputs.dim() != 2 or inputs.shape[-1] != network.input_dim:
         raise ValueError(f"inputs have shape {list(inputs.shape)}; give [rows, {network.input_dim}]")
     rows = inputs.to(target.dtype).expand(len(target.instances), *inputs.shape)
-    activation = activation_kernel(network.activation, target.device, target.dtype)
+    kernels = kernels_of(network, target.device, target.dtype)
 
     def output(position: Position) -> Tensor:
-        batched = BatchedNetwork(rows, network.widths, activation, position.layout.chains)
-        return batched.forward(position.blocks)
+        return batched_network(network, rows, position.layout.chains, kernels).forward(position.blocks)
 
     return output
 

@@ -127,7 +127,7 @@ class Run:
             "layer_norms": {
                 name: float(values.mean())
                 for name, values in self.record.draws.items()
-                if name.startswith("layer_norm_")
+                if name.startswith(("layer_norm_", "bias_norm_"))
             },
         }
 

@@ -11,6 +11,7 @@ import msgspec
 
 from nishimori import theory
 from nishimori.comparison.align import z_scores
+from nishimori.comparison.series import value_of
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description import Network
 from nishimori.description.build import channel_of, network_of
@@ -43,14 +44,15 @@ class MatchedTeacher:
 
     def parameters(self, config: Config) -> dict[str, Any]:
         """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and
-        channel are named where they are not Gaussian; the noise variance of the logistic channel is that of the
+        channel are named where they are not Gaussian, variances of weights and biases where they are not 1 and 0, and
+        activations are a list where layers differ; the noise variance of the logistic channel is that of the
         noise inside, (pi temperature)^2 / 3. What the teacher has on its own is named teacher_<parameter>."""
         return with_teacher_parameters(config, self._own_parameters)
 
     def _own_parameters(self, config: Config) -> dict[str, Any]:
         network, kind = network_of(config), config.channel.kind
         return {
-            "activation": network.activation.name,
+            "activation": network.activation_names,
             "depth": network.depth,
             "width_ratios": [width / network.input_dim for width in network.widths],
             "input_dim": network.input_dim,
@@ -58,6 +60,8 @@ class MatchedTeacher:
             "noise_variance": channel_of(config).noise_variance,
             **({} if kind == "gaussian" else {"channel": kind}),
             **({} if network.readout == "gaussian" else {"readout": network.readout}),
+            **({} if network.weight_variance == 1 else {"weight_variance": network.weight_variance}),
+            **({} if network.bias_variance == 0 else {"bias_variance": network.bias_variance}),
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
@@ -158,8 +162,8 @@ class MatchedTeacher:
 
 def described(parameters: Mapping[str, Any]) -> tuple[Network, Channel]:
     """Network and channel of these parameters; the widths are ratios times a scale."""
-    readout = parameters.get("readout", "gaussian")
-    network = Network(1, (1,) * parameters["depth"], parameters["activation"], readout)
+    named = {name: value_of(parameters, name) for name in ("readout", "weight_variance", "bias_variance")}
+    network = Network(1, (1,) * parameters["depth"], parameters["activation"], **named)
     return network, channel_named(parameters.get("channel", "gaussian"), parameters["noise_variance"])
 
 

@@ -16,9 +16,15 @@ _TOLERANCE = 1e-10
 
 
 def specialises(network: Network) -> bool:
-    """Whether the readout is fixed and the activation has no linear part: n ~ d samples teach such a network
-    nothing."""
-    return network.readout == "fixed" and _no_linear_part(network.activation)
+    """Whether the readout is fixed, there are no biases, and one activation of unit input variance has no linear part:
+    n ~ d samples teach such a network nothing."""
+    activation = network.activation
+    return (
+        network.plain
+        and network.readout == "fixed"
+        and not isinstance(activation, tuple)
+        and _no_linear_part(activation)
+    )
 
 
 def branch_predictions(network: Network, channel: Channel, sample_ratio: float) -> dict[str, float | str]:

@@ -73,8 +73,8 @@ def predict_mismatched(
     one; they enter through Q alone, which is 1 then. A matched student has Q = 1 at any width, and the errors of
     `nishimori.theory.predict`.
 
-    Raises OutsideTheTheorem when an activation is not odd or a readout is fixed, and ValueError for another channel
-    than the Gaussian one and a sample ratio that is not finite and positive.
+    Raises OutsideTheTheorem when an activation is not odd, a readout is fixed or there are biases, and ValueError for
+    another channel than the Gaussian one and a sample ratio that is not finite and positive.
     """
     if not (math.isfinite(sample_ratio) and sample_ratio > 0):
         raise ValueError(f"sample_ratio must be finite and greater than 0, got {sample_ratio}: give n/d")
@@ -84,7 +84,8 @@ def predict_mismatched(
     ridge = MismatchedRidge.of(student, noise, teacher, teacher_noise, float(sample_ratio))
     own = [width / network.input_dim for width in network.widths]
     factor = renormalisation(ridge, own if width_ratios is None else width_ratios)
-    return _prediction(ridge.renormalised(factor), factor, student, teacher)
+    variances = network.effective_variance, (teacher_network or network).effective_variance
+    return _prediction(ridge.renormalised(factor), factor, student, teacher, variances[0] / variances[1])
 
 
 def _noise_variance(channel: Channel) -> float:
@@ -97,8 +98,9 @@ def _noise_variance(channel: Channel) -> float:
 
 
 def _prediction(
-    ridge: MismatchedRidge, factor: float, student: Coefficients, teacher: Coefficients
+    ridge: MismatchedRidge, factor: float, student: Coefficients, teacher: Coefficients, stretch: float
 ) -> MismatchedPrediction:
+    """`stretch` is E |v|^2 / E |v*|^2 of effective linear weights under the priors."""
     error, variance = ridge.posterior_mean_error, ridge.posterior_variance
     return MismatchedPrediction(
         sigma=student.sigma,
@@ -107,8 +109,8 @@ def _prediction(
         teacher_eta=teacher.eta,
         teacher_gamma=teacher.gamma,
         renormalisation=factor,
-        overlap=_ratio(teacher.eta * ridge.learnt, student.eta),
-        replica_overlap=_ratio(ridge.squared_mean, student.eta**2),
+        overlap=math.sqrt(stretch) * _ratio(teacher.eta * ridge.learnt, student.eta),
+        replica_overlap=stretch * _ratio(ridge.squared_mean, student.eta**2),
         function_overlap=ridge.function_overlap,
         replica_function_overlap=ridge.squared_mean,
         posterior_mean_error=error,

@@ -1,7 +1,8 @@
-"""The equivalent linear model of a network whose activation is not odd, from the kernel of infinite width.
+"""The equivalent linear model of a network with biases or an activation that is not odd, from the kernel of infinite
+width.
 
-A conjecture: the theorem of arXiv 2505.03577 covers odd activations alone. Infinitely wide ReLU networks of one and
-two hidden layers approach it as the input dimension grows; finite widths were not compared.
+A conjecture: the theorem of arXiv 2505.03577 covers odd activations without biases alone. Infinitely wide ReLU networks
+of one and two hidden layers, and networks with biases, approach it as the input dimension grows.
 """
 
 import math
@@ -22,24 +23,32 @@ def conjectured_linear_model(network: Network, input_variance: float = 1.0) -> C
         F(x)  ->  bias + eta v.x / sqrt(d) + sqrt(gamma) xi,    Var(bias) = K(0)
         eta^2 = K'(0),   gamma = K(r) - K(0) - r K'(0),         K(x.x'/d) = E F(x) F(x'),   r = input_variance
 
-        (s, c, eta^2)  <-  (kappa(s, s), kappa(s, c), eta^2 kappa'(s, c)),   from (r, 0, 1)
+        (s, c, eta^2)  <-  (w kappa(s, s) + b, w kappa(s, c) + b, w eta^2 kappa'(s, c)),   from (w_1 r + b, b, w_1)
         kappa(s, c) = E phi(u) phi(v),   kappa'(s, c) = E phi'(u) phi'(v),   Var u = Var v = s,   Cov(u, v) = c
 
-    rho_l is the square root of kappa'(s_{l-1}, c_{l-1}). Where the activation is odd, c stays 0 and the coefficients
-    are those of `equivalent_linear_model` up to signs. Raises OutsideTheTheorem when the readout is fixed, and
-    ValueError when a Gaussian average of the activation does not exist.
+    with w = w_{l+1} the next weight variance, that of the readout last, b the bias variance, and kappa that of layer l.
+    rho_l is the square root of kappa'(s_{l-1}, c_{l-1}). The part c of a pre-activation's variance is the same for all
+    inputs and differs between units, so that a unit's gain does: v weighs units by it, and its squared correlation with
+    the effective linear weights is the product of (E phi'(u))^2 / kappa'(s, c). Where the activations are odd and there
+    are no biases, c stays 0 and the coefficients are those of `equivalent_linear_model` up to signs.
+
+    Raises OutsideTheTheorem when the readout is fixed, and ValueError when a Gaussian average of an activation does not
+    exist.
     """
     require_gaussian_readout(network)
-    phi = network.activation
-    sigma, rho, common = [input_variance], [], 0.0
-    for _ in range(network.depth):
+    (first, *weights), bias = network.weight_variances, network.bias_variance
+    sigma, rho, common, alignment = [first * input_variance + bias], [], bias, 1.0
+    for phi, weight in zip(network.activations, weights, strict=True):
         variance = sigma[-1]
-        phi.mean_derivative(variance)  # refuses a derivative that is not the function's
-        common, slope = kernel(phi, variance, common)
+        mean = phi.mean_derivative(variance)  # refuses a derivative that is not the function's
+        shared, slope = kernel(phi, variance, common)
+        alignment *= min(1.0, mean**2 / slope) if slope > 0 else 1.0
+        common = weight * shared + bias
         rho.append(math.sqrt(slope))
-        sigma.append(phi.second_moment(variance))
-    eta = math.prod(rho)
-    return Coefficients(tuple(sigma), tuple(rho), eta, max(0.0, sigma[-1] - common - input_variance * eta**2), common)
+        sigma.append(weight * phi.second_moment(variance) + bias)
+    eta = math.prod(rho) * math.sqrt(network.effective_variance)
+    noise = max(0.0, sigma[-1] - common - input_variance * eta**2)
+    return Coefficients(tuple(sigma), tuple(rho), eta, noise, common, alignment, input_variance)
 
 
 def kernel(phi: Activation, variance: float, covariance: float) -> tuple[float, float]:

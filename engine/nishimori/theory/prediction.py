@@ -13,7 +13,7 @@ class Prediction:
     sigma: variances of the layers, 0..L; sigma_L is that of F.
     eta, gamma: gain and noise variance of the equivalent linear model.
     overlap: E[v.v*] / E|v*|^2 of the effective linear weights, in [0, 1).
-    function_overlap: E F F* on a fresh input; eta^2 overlap + bias_variance for inputs without correlations.
+    function_overlap: E F F* on a fresh input: sigma_L - bayes_error.
     bayes_error: E (F* - <F>)^2 on a fresh input; label noise excluded.
     generalization_error: E (Y - E[Y|D])^2 on a fresh input; label noise included (arXiv 2505.03577, eq. 8).
     gibbs_error: E <(F* - F)^2> on a fresh input, twice bayes_error.
@@ -28,7 +28,7 @@ class Prediction:
     classification_error: probability that the sign of E[Y|D] is not a fresh label, label noise included.
     gibbs_classification_error: the same for a label drawn by one posterior sample, its own noise included.
     bias_variance: variance over teachers of an output that is common to all inputs; it is learnt from o(n) samples and
-        counted as known in everything above (activations that are not odd).
+        counted as known in everything above (biases, activations that are not odd).
     residual: what the equation of the overlap is violated by, under a quadrature twice as fine where it is not
         adaptive.
     """

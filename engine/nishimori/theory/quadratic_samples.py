@@ -105,8 +105,8 @@ class QuadraticSamples:
 
     @classmethod
     def of_network(cls, network: Network, channel: Channel) -> "QuadraticSamples":
-        """Raises ValueError, besides what `of` refuses, for a sampled readout, widths other than input_dim, or a
-        channel other than Gaussian noise."""
+        """Raises ValueError, besides what `of` refuses, for a sampled readout, widths other than input_dim, biases,
+        weight variances or layers that differ, or a channel other than Gaussian noise."""
         if network.readout != "fixed" or set(network.widths) != {network.input_dim}:
             raise ValueError(
                 f"widths {network.widths} with readout {network.readout!r}: the theory of n ~ d^2 samples is that of "
@@ -115,6 +115,11 @@ class QuadraticSamples:
         if not isinstance(channel, GaussianChannel):
             raise ValueError(
                 f"no theory of n ~ d^2 samples for the channel {channel!r}: use GaussianChannel(noise_variance)"
+            )
+        if isinstance(network.activation, tuple) or not network.plain:
+            raise ValueError(
+                "the theory of n ~ d^2 samples is that of one activation, unit weight variance and no biases; leave "
+                "bias_variance, weight_variance and further activations out"
             )
         return cls.of(network.activation, network.depth, channel.noise_variance)
 

@@ -5,7 +5,7 @@ so that u = input_scale * z is what an implementation sees and differentiates by
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,19 @@ class ActivationKernel(Protocol):
         """After `read_out`: delta = scale * readout * gradient * base'(u), and where there is an `out` [instances,
         chains, width] the readout's own out = addend + scale * hidden . gradient. May destroy `u`."""
         ...
+
+
+Kernels = ActivationKernel | Sequence[ActivationKernel]
+"""One of all hidden layers, or one each."""
+
+
+def by_layer(kernels: Kernels, depth: int) -> tuple[ActivationKernel, ...]:
+    """Of each of `depth` hidden layers; ValueError for another number of them."""
+    if not isinstance(kernels, Sequence):
+        return (kernels,) * depth
+    if len(kernels) != depth:
+        raise ValueError(f"{len(kernels)} activations for {depth} hidden layers; give one, or one a layer")
+    return tuple(kernels)
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,20 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nishimori_kernels.energy.activations import ActivationKernel
+from nishimori_kernels.energy.activations import Kernels, by_layer
+from nishimori_kernels.energy.variances import PLAIN, Variances
 
 
 class Buffers:
     """Where activations of some chains of some instances are kept, for networks that take turns."""
 
-    def __init__(self, inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> None:
+    def __init__(self, inputs: Tensor, widths: Sequence[int], kernels: Kernels, chains: int) -> None:
         instances, samples, _ = inputs.shape
-        shapes = [(instances, chains, width, samples) for width in widths]
-        self.pre = [inputs.new_empty(shape) for shape in shapes]
-        self.hidden = self.pre if kernel.from_output else [inputs.new_empty(shape) for shape in shapes]
+        self.pre = [inputs.new_empty((instances, chains, width, samples)) for width in widths]
+        self.hidden = [
+            pre if kernel.from_output else torch.empty_like(pre)
+            for pre, kernel in zip(self.pre, by_layer(kernels, len(widths)), strict=True)
+        ]
 
     @cached_property
     def delta(self) -> list[Tensor]:
@@ -32,41 +35,51 @@ class Buffers:
         return torch.empty_like(self.pre[-1])
 
     @staticmethod
-    def bytes_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel) -> int:
+    def bytes_of(inputs: Tensor, widths: Sequence[int], kernels: Kernels) -> int:
         """Of `pre` and `hidden`, for one chain of one instance."""
-        layers = 1 if kernel.from_output else 2
-        return layers * sum(widths) * inputs.shape[1] * inputs.element_size()
+        return lifted_of(widths, kernels) * inputs.shape[1] * inputs.element_size()
+
+
+def lifted_of(widths: Sequence[int], kernels: Kernels) -> int:
+    """Numbers an input that a forward pass of one chain leaves."""
+    by_width = zip(widths, by_layer(kernels, len(widths)), strict=True)
+    return sum((1 if kernel.from_output else 2) * width for width, kernel in by_width)
 
 
 class BatchedNetwork:
     """Forward and pull-back of `chains` networks an instance on fixed inputs, with preallocated buffers.
 
-    `inputs` is [instances, samples, d_0]; `widths` are (d_1, ..., d_L). Weight blocks are as in `reference`,
-    contiguous, of the dtype and device of `inputs`; where they hold no readout, it is a = (1, ..., 1). Results are
-    views of buffers: valid until the next call. `output` [instances, chains, samples] and `shared` buffers, by
-    instances and chains, may be given.
+    `inputs` is [instances, samples, d_0]; `widths` are (d_1, ..., d_L), `kernels` one activation of all hidden layers
+    or one each. Weight blocks are as in `reference`, biases last, scaled as `variances` say, contiguous, of the dtype
+    and device of `inputs`; where they hold no readout, it is a = (1, ..., 1). Results are views of buffers: valid until
+    the next call. `output` [instances, chains, samples] and `shared` buffers, by instances and chains, may be given.
     """
 
     def __init__(
         self,
         inputs: Tensor,
         widths: Sequence[int],
-        kernel: ActivationKernel,
+        kernels: Kernels,
         chains: int,
         output: Tensor | None = None,
         shared: dict[tuple[int, int], Buffers] | None = None,
+        variances: Variances = PLAIN,
     ) -> None:
         self.inputs = inputs.contiguous()
-        self.kernel = kernel
+        self.kernels, self.variances = by_layer(kernels, len(widths)), variances
         self.instances, self.samples, self.input_dim = inputs.shape
         self.chains, self.depth = chains, len(widths)
-        fan_in = (self.input_dim, *widths[:-1])
-        self.scales = [self.kernel.input_scale / math.sqrt(width) for width in fan_in][: self.depth]
-        self.top_width = widths[-1] if widths else self.input_dim
-        self.readout_scale = 1.0 / math.sqrt(self.top_width)
+        fan_in, (*gains, readout_gain) = (self.input_dim, *widths), variances.gains(self.depth)
+        self.scales = [
+            kernel.input_scale * gain / math.sqrt(width)
+            for kernel, gain, width in zip(self.kernels, gains, fan_in, strict=False)
+        ]
+        self.bias_scales = [kernel.input_scale * variances.bias_scale for kernel in self.kernels]
+        self.top_width = fan_in[-1]
+        self.readout_scale = readout_gain / math.sqrt(self.top_width)
         kept = {} if shared is None else shared
         if (self.instances, chains) not in kept:
-            kept[self.instances, chains] = Buffers(inputs, widths, kernel, chains)
+            kept[self.instances, chains] = Buffers(inputs, widths, self.kernels, chains)
         self.buffers = kept[self.instances, chains]
         self.pre, self.hidden = self.buffers.pre, self.buffers.hidden
         self.output = inputs.new_empty(self.instances, chains, self.samples) if output is None else output
@@ -92,23 +105,32 @@ class BatchedNetwork:
             return block.view(self.instances, self.chains * rows, columns)
         return block.view(self.instances * self.chains, rows, columns)
 
+    def _own_readout(self, blocks: Sequence[Tensor]) -> Tensor | None:
+        """The block of the readout, or of what is shaped like it; None where it is fixed."""
+        own = self.variances.weights_of(blocks, self.depth)
+        return own[self.depth] if len(own) > self.depth else None
+
     def _readout(self, weights: Sequence[Tensor]) -> Tensor:
-        return weights[self.depth] if len(weights) > self.depth else self._ones
+        own = self._own_readout(weights)
+        return self._ones if own is None else own
 
     def _lift(self, weights: Sequence[Tensor]) -> None:
         """Up to u of the top hidden layer, which is left in `pre`."""
-        below = self.inputs.transpose(1, 2)
+        below, biases = self.inputs.transpose(1, 2), self.variances.biases(weights, self.depth)
         for layer in range(self.depth):
             if layer > 0:
-                self.kernel.apply(self.pre[layer - 1], self.hidden[layer - 1])
+                self.kernels[layer - 1].apply(self.pre[layer - 1], self.hidden[layer - 1])
                 below = self._fold(self.hidden[layer - 1], layer)
             pre = self._fold(self.pre[layer], layer)
-            torch.baddbmm(pre, self._fold(weights[layer], layer), below, beta=0, alpha=self.scales[layer], out=pre)
+            if biases:
+                self.pre[layer].copy_((biases[layer] * self.bias_scales[layer]).unsqueeze(-1))
+            beta, own = int(bool(biases)), self._fold(weights[layer], layer)
+            torch.baddbmm(pre, own, below, beta=beta, alpha=self.scales[layer], out=pre)
 
     def forward_hidden(self, weights: Sequence[Tensor]) -> Tensor:
         """h_L, [instances, chains, d_L, samples], of one hidden layer or more; a readout is not looked at."""
         self._lift(weights)
-        self.kernel.apply(self.pre[-1], self.hidden[-1])
+        self.kernels[-1].apply(self.pre[-1], self.hidden[-1])
         return self.hidden[-1]
 
     def forward(self, weights: Sequence[Tensor]) -> Tensor:
@@ -117,9 +139,12 @@ class BatchedNetwork:
             torch.baddbmm(
                 self.output, weights[0], self.inputs.transpose(1, 2), beta=0, alpha=self.readout_scale, out=self.output
             )
-            return self.output
-        self._lift(weights)
-        self.kernel.read_out(self.pre[-1], self.hidden[-1], self._readout(weights), self.readout_scale, self.output)
+        else:
+            self._lift(weights)
+            readout, scale = self._readout(weights), self.readout_scale
+            self.kernels[-1].read_out(self.pre[-1], self.hidden[-1], readout, scale, self.output)
+        if self.variances.bias:
+            self.output.add_(weights[-1], alpha=self.variances.bias_scale)
         return self.output
 
     def pull_back(
@@ -134,12 +159,15 @@ class BatchedNetwork:
         `latent_gradient` g is [instances, chains, samples], contiguous; `addend` and `out` are shaped like `weights`
         and may not overlap each other.
         """
+        if self.variances.bias:
+            total = latent_gradient.sum(-1, keepdim=True)
+            torch.add(addend[-1], total, alpha=self.variances.bias_scale, out=out[-1])
         if self.depth == 0:
             torch.baddbmm(addend[0], latent_gradient, self.inputs, alpha=self.readout_scale, out=out[0])
             return
-        delta = self.pre[-1] if self.kernel.in_place else self.top_gradient
-        own = (addend[-1], out[-1]) if len(weights) > self.depth else (None, None)
-        self.kernel.pull_back_read_out(
+        delta = self.pre[-1] if self.kernels[-1].in_place else self.top_gradient
+        own = self._own_readout(addend), self._own_readout(out)
+        self.kernels[-1].pull_back_read_out(
             latent_gradient, self._readout(weights), self.readout_scale, self.pre[-1], self.hidden[-1], delta, *own
         )
         self._pull_back_layers(weights, delta, addend, out)
@@ -151,22 +179,26 @@ class BatchedNetwork:
         addend: Sequence[Tensor],
         out: Sequence[Tensor],
     ) -> None:
-        """out = addend + sum_{i, mu} t_{i mu} dh_{L, i}(x_mu)/dW for W_1, ..., W_L, after `forward_hidden` or `forward`
-        of the same weights; consumes their buffers and `self.top_gradient`, where t may be.
+        """out = addend + sum_{i, mu} t_{i mu} dh_{L, i}(x_mu)/dw for W_1, ..., W_L and their biases, after
+        `forward_hidden` or `forward` of the same weights; consumes their buffers and `self.top_gradient`, where t may
+        be.
 
-        `top_gradient` t is [instances, chains, d_L, samples]; a readout among `weights`, `addend` and `out` is not
-        looked at.
+        `top_gradient` t is [instances, chains, d_L, samples]; a readout among `weights`, `addend` and `out`, and its
+        bias, are not looked at.
         """
         if top_gradient is not self.top_gradient:
             self.top_gradient.copy_(top_gradient)
-        self.kernel.multiply_derivative_(self.top_gradient, self.pre[-1], self.hidden[-1])
+        self.kernels[-1].multiply_derivative_(self.top_gradient, self.pre[-1], self.hidden[-1])
         self._pull_back_layers(weights, self.top_gradient, addend, out)
 
     def _pull_back_layers(
         self, weights: Sequence[Tensor], delta: Tensor, addend: Sequence[Tensor], out: Sequence[Tensor]
     ) -> None:
-        """From `delta` = d/dz_L down to the first layer."""
+        """From `delta` = d/du_L down to the first layer."""
+        added, written = (self.variances.biases(blocks, self.depth) for blocks in (addend, out))
         for layer in reversed(range(self.depth)):
+            if added:
+                torch.add(added[layer], delta.sum(-1), alpha=self.bias_scales[layer], out=written[layer])
             folded = self._fold(delta, layer)
             below = self.inputs if layer == 0 else self._fold(self.hidden[layer - 1], layer).transpose(1, 2)
             torch.baddbmm(
@@ -181,4 +213,4 @@ class BatchedNetwork:
             delta = self.delta[layer - 1]
             target, transposed = self._fold(delta, layer), self._fold(weights[layer], layer).transpose(1, 2)
             torch.baddbmm(target, transposed, folded, beta=0, alpha=self.scales[layer], out=target)
-            self.kernel.multiply_derivative_(delta, self.pre[layer - 1], self.hidden[layer - 1])
+            self.kernels[layer - 1].multiply_derivative_(delta, self.pre[layer - 1], self.hidden[layer - 1])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nishimori_kernels.energy.activations import ActivationKernel
+from nishimori_kernels.energy.activations import Kernels
 from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
+from nishimori_kernels.energy.variances import PLAIN, Variances
 from nishimori_kernels.energy.weights import Split
 
 Slope = Callable[[Tensor, Tensor], Tensor]
@@ -39,24 +40,22 @@ class BlockedNetwork:
         self,
         inputs: Tensor,
         widths: Sequence[int],
-        kernel: ActivationKernel,
+        kernels: Kernels,
         chains: int,
         block_bytes: int | None = None,
+        variances: Variances = PLAIN,
     ) -> None:
         instances, samples, input_dim = inputs.shape
-        self._split = Split(instances, chains, (input_dim, *widths))
+        self._split = Split(instances, chains, (input_dim, *widths), variances.bias > 0)
         self.output = inputs.new_empty(instances, chains, samples)
         self._residual = torch.empty_like(self.output)
-        one_chain = Buffers.bytes_of(inputs, widths, kernel)
+        one_chain = Buffers.bytes_of(inputs, widths, kernels)
         largest = max(1, (block_bytes or 2**62) // max(1, one_chain))
         shared: dict[tuple[int, int], Buffers] = {}
         self.blocks = [
-            Block(
-                part,
-                own,
-                BatchedNetwork(inputs[part], widths, kernel, own.stop - own.start, self.output[part, own], shared),
-            )
+            Block(part, own, BatchedNetwork(inputs[part], widths, kernels, count, output, shared, variances))
             for part, own in blocks_of(instances, chains, largest)
+            for count, output in [(own.stop - own.start, self.output[part, own])]
         ]
 
     def forward(self, weights: Tensor) -> Tensor:

@@ -18,12 +18,23 @@ from nishimori_kernels.energy import chainwise_loops as loops
 from nishimori_kernels.energy.blas import one_thread_a_product
 from nishimori_kernels.energy.blocked import Slope
 from nishimori_kernels.energy.cpu import CompiledActivation
+from nishimori_kernels.energy.variances import PLAIN, Variances
 
 
 class ChainwiseNetwork:
-    """The interface of `BlockedNetwork`. `inputs` [instances, samples, d_0] are float32, on the CPU."""
+    """The interface of `BlockedNetwork`, without biases. `inputs` [instances, samples, d_0] are float32, on the CPU."""
 
-    def __init__(self, inputs: Tensor, widths: Sequence[int], kernel: CompiledActivation, chains: int) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        widths: Sequence[int],
+        kernel: CompiledActivation,
+        chains: int,
+        variances: Variances = PLAIN,
+    ) -> None:
+        if variances.bias:
+            raise ValueError("networks chain by chain have no biases; use BlockedNetwork")
+        *gains, readout_gain = variances.gains(len(widths))
         instances, samples, input_dim = inputs.shape
         dims = np.array([input_dim, *widths])
         self._networks = loops.Networks(
@@ -31,8 +42,10 @@ class ChainwiseNetwork:
             kernel.from_output,
             chains,
             dims,
-            np.array([kernel.input_scale / math.sqrt(dim) for dim in dims[:-1]], np.float32),
-            np.float32(1 / math.sqrt(dims[-1])),
+            np.array(
+                [kernel.input_scale * gain / math.sqrt(dim) for gain, dim in zip(gains, dims, strict=False)], np.float32
+            ),
+            np.float32(readout_gain / math.sqrt(dims[-1])),
             np.ones(dims[-1], np.float32),
             inputs.contiguous().numpy(),
             inputs.transpose(1, 2).contiguous().numpy(),

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from nishimori_kernels.dispatch import interpreted, on_gpu
-from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, TorchActivation
+from nishimori_kernels.energy.activations import TORCH_ACTIVATIONS, ActivationKernel, Kernels, TorchActivation, by_layer
 from nishimori_kernels.energy.blocked import BLOCK_BYTES, BlockedNetwork, Slope
+from nishimori_kernels.energy.variances import PLAIN, Variances
 
 Implementation = Literal["auto", "numba", "triton", "torch", "emulated"]
 IMPLEMENTATIONS = ("auto", "numba", "triton", "torch", "emulated")
@@ -80,17 +81,31 @@ def _compiled(
     return None
 
 
-def network_of(inputs: Tensor, widths: Sequence[int], kernel: ActivationKernel, chains: int) -> Network:
+def network_of(
+    inputs: Tensor, widths: Sequence[int], kernels: Kernels, chains: int, variances: Variances = PLAIN
+) -> Network:
     """Chain by chain where the activation is compiled and the chains are small or keep all threads at work, else in
-    blocks."""
-    if _is_numba(kernel, inputs.device) and (
-        _work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE
+    blocks; networks with biases, or with activations that differ by layer, in blocks."""
+    kernel = _only(kernels, len(widths))
+    if (
+        kernel is not None
+        and not variances.bias
+        and _is_numba(kernel, inputs.device)
+        and (_work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE)
     ):
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 
-        return ChainwiseNetwork(inputs, widths, kernel, chains)  # pyright: ignore[reportArgumentType]
+        return ChainwiseNetwork(inputs, widths, kernel, chains, variances)  # pyright: ignore[reportArgumentType]
     size = None if on_gpu(inputs.device) else BLOCK_BYTES * torch.get_num_threads()
-    return BlockedNetwork(inputs, widths, kernel, chains, size)
+    return BlockedNetwork(inputs, widths, kernels, chains, size, variances)
+
+
+def _only(kernels: Kernels, depth: int) -> ActivationKernel | None:
+    """That of all hidden layers, None where they differ."""
+    if not isinstance(kernels, Sequence):
+        return kernels
+    each = by_layer(kernels, depth)
+    return each[0] if each and all(kernel is each[0] for kernel in each) else None
 
 
 def _is_compiled(kernel: ActivationKernel) -> bool:

@@ -1,6 +1,7 @@
 """What both forms share: the data they condition on, and a factorisation that fails chain by chain."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +18,8 @@ BLOCK = 256
 class Labelled:
     """`labels` [batch, samples, 1], float64, of the chains of all instances, one a batch entry; `width` is d_L.
 
-    `product_dtype` is that of matrix products and of the inverse in a force: the hidden layer's, or float64 where the
-    noise is too small for it.
+    `variance` is the prior variance of the readout's weights. `product_dtype` is that of matrix products and of the
+    inverse in a force: the hidden layer's, or float64 where the noise is too small for it.
     """
 
     labels: Tensor
@@ -26,15 +27,28 @@ class Labelled:
     width: int
     shape: tuple[int, int]
     product_dtype: torch.dtype
+    variance: float = 1.0
 
     @classmethod
-    def of(cls, labels: Tensor, noise_variance: float, chains: int, width: int, dtype: torch.dtype) -> "Labelled":
-        """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`."""
-        # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples.
-        rounding = ROUNDING_MARGIN * torch.finfo(dtype).eps * labels.shape[1]
+    def of(
+        cls,
+        labels: Tensor,
+        noise_variance: float,
+        chains: int,
+        width: int,
+        dtype: torch.dtype,
+        variances: Sequence[float] = (1.0,),
+    ) -> "Labelled":
+        """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`. `variances` are
+        those of the weights of all layers, the readout's last."""
+        # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples
+        # where weights have unit variance, and larger by the larger variances at most.
+        growth = math.prod(max(1.0, variance) for variance in variances)
+        rounding = ROUNDING_MARGIN * torch.finfo(dtype).eps * labels.shape[1] * growth
         columns = labels.double().unsqueeze(1).expand(-1, chains, -1).reshape(-1, labels.shape[1], 1)
         shape = labels.shape[0], chains
-        return cls(columns, noise_variance, width, shape, dtype if rounding <= noise_variance else torch.float64)
+        product_dtype = dtype if rounding <= noise_variance else torch.float64
+        return cls(columns, noise_variance, width, shape, product_dtype, variances[-1])
 
     @property
     def samples(self) -> int:
@@ -43,7 +57,7 @@ class Labelled:
     @property
     def scale(self) -> float:
         """Psi = scale * hidden^T."""
-        return 1 / math.sqrt(self.width)
+        return math.sqrt(self.variance) / math.sqrt(self.width)
 
     def by_chain(self, values: Tensor) -> Tensor:
         """From [batch, ...] or [batch] to [instances, chains, ...]."""
