@@ -206,15 +206,15 @@ def _field_type(struct: Any, name: str) -> Any:
 
 def _known_values(dotted: str) -> list[str]:
     section, _, key = dotted.partition("[")[0].partition(".")
-    return [str(value) for value in _choices(_field_type(_schema_type(section), key))]
+    return list(dict.fromkeys(_choices(_field_type(_schema_type(section), key))))
 
 
-def _choices(annotation: Any) -> Iterator[Any]:
-    """The values of a Literal, also of one in a union with None or in a list."""
+def _choices(annotation: Any) -> Iterator[str]:
+    """The values of a Literal, also of one in a union, in a list or among the keys of a table."""
     for argument in get_args(annotation):
         if get_args(argument):
             yield from _choices(argument)
-        elif argument not in (type(None), Ellipsis):
+        elif isinstance(argument, str):
             yield argument
 
 
