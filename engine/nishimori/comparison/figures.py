@@ -52,6 +52,7 @@ SHORT = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
+COMPANION_STYLE: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 1.2}
 MOST_INSIDE = 9
 """Legend entries that find room among points and lines; more of them go beside."""
 
@@ -213,6 +214,8 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
             axes.plot([right / span, right], [line.plateau] * 2, color=colour, linestyle=":", linewidth=1.6)
     if not len(line.x):
         return
+    if np.isfinite(line.companion).any():
+        axes.plot(line.x, line.companion, color=colour, marker="_", markersize=11, zorder=2, **COMPANION_STYLE)
     axes.errorbar(
         line.x,
         line.value,
@@ -240,6 +243,8 @@ def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
     grey = "0.35"
     for theory in dict.fromkeys(line.theory for line in series if len(line.curve) and not line.branch):
         axes.plot([], [], color=grey, linewidth=1.4, label=theory)
+    if any(np.isfinite(line.companion).any() for line in series):
+        axes.plot([], [], color=grey, label="infinitely wide network at this $d$", **COMPANION_STYLE)
     if any(len(line.curve) and line.branch for line in series):
         axes.plot([], [], color=grey, linestyle="--", linewidth=1.4, label="branches")
     if any(line.prior_level is not None for line in series):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ LINEAR_MODEL = "equivalent linear model"
 RENORMALISED = "renormalised kernel (conjecture)"
 """What lines of theory are, of matched and of other students."""
 
+COMPANION = "kernel_"
+"""Begins the estimates of the infinitely wide network on a point's own inputs."""
+
 Predict = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Theory at any parameters; raises ValueError where there is none."""
 
@@ -35,7 +38,8 @@ class Series:
 
     `prior_level` and `plateau` are the predictions for few and for infinitely many samples per dimension; `theory`
     says what the curve is, and whether it is a conjecture. Where chains of the two starts stay in different branches,
-    `branch` is that of these points, and the curve is NaN where the branch is not.
+    `branch` is that of these points, and the curve is NaN where the branch is not. `companion` is what the infinitely
+    wide network has on the same inputs, at the size of every point, NaN where the point does not say.
     """
 
     label: dict[str, Any]
@@ -48,6 +52,7 @@ class Series:
     plateau: float | None
     theory: str = ""
     branch: str = ""
+    companion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -153,6 +158,9 @@ def _series(
         *levels,
         theory,
         branch,
+        np.array(
+            [summary["estimates"].get(f"{COMPANION}{observable}", {}).get("value", np.nan) for summary in ordered]
+        ),
     )
 
 
