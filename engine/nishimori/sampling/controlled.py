@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.measurement.error_bars import Estimate, controlled_mean, disorder_mean
-from nishimori.measurement.kernel_reference import FurtherAverages, KernelReference, further_averages
+from nishimori.measurement.kernel_reference import KernelReference, further_averages
 from nishimori.measurement.observers import has_teacher
 from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.collapsed import CollapsedPosterior
@@ -61,8 +61,7 @@ def controlled_errors(run: Run, data_sets: int = 0, seed: int = 0, point: str = 
     Raises ValueError where there is no teacher, where no two chains are independent, and for a channel other than the
     Gaussian one.
     """
-    values = ControlledValues.of(run, seed, point)
-    return values.errors(further_averages(_problem_of(run), data_sets, seed, point))
+    return ControlledValues.of(run, seed, point).errors(run, data_sets, seed, point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,10 @@ class ControlledValues:
         names = ("known", "distance", "variance")
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in names))
 
-    def errors(self, further: FurtherAverages) -> ControlledErrors:
+    def errors(self, run: Run, data_sets: int, seed: int, point: str) -> ControlledErrors:
+        """With what is known averaged over `data_sets` more data sets of the law that `run`, any of the runs that these
+        values are of, has."""
+        further = further_averages(_problem_of(run), data_sets, seed, point)
         return ControlledErrors(
             self._controlled(0, further.squared_error, -1.0), self._controlled(1, further.overlap, 1.0)
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nishimori.measurement.error_bars import Estimate
     from nishimori.measurement.information import Information, Measured
     from nishimori.sampling import Run
-    from nishimori.sampling.controlled import ControlledErrors, ControlledValues
+    from nishimori.sampling.controlled import ControlledValues
     from nishimori.sampling.parts import RunParts
 
 Sample = Callable[[Config, "PointWriter", range, "CalibrationRecord | None"], "Run"]
@@ -104,20 +104,17 @@ def _outcome(config: Config, batches: Sequence[Batch], checks_in_experiment: int
 
 
 def _controlled_estimates(config: Config, batches: Sequence[Batch]) -> "dict[str, Estimate]":
-    """In the place of the plain ones, which are kept under names of their own."""
+    """These replace the plain ones, which `load` still gives."""
     values = [batch.controlled for batch in batches if batch.controlled is not None]
     if not values:
         return {}
-    from nishimori.measurement.kernel_reference import further_averages
     from nishimori.sampling.controlled import ControlledValues
 
-    run, noise_variance = batches[0].run, config.channel.noise_variance
-    problem = run.target.problem  # pyright: ignore[reportAttributeAccessIssue]
-    further = further_averages(problem, config.control.data_sets or 0, config.run.seed, identity(config))
-    errors: ControlledErrors = ControlledValues.joined(values).errors(further)
+    data_sets, address = config.control.data_sets or 0, (config.run.seed, identity(config))
+    errors = ControlledValues.joined(values).errors(batches[0].run, data_sets, *address)
     return {
         "bayes_error": errors.bayes_error.estimate,
-        "generalization_error": errors.bayes_error.estimate.shifted(noise_variance or 0.0),
+        "generalization_error": errors.bayes_error.estimate.shifted(config.channel.noise_variance or 0.0),
         "overlap": errors.overlap.estimate,
         "kernel_bayes_error": errors.bayes_error.kernel,
         "kernel_distance": errors.bayes_error.distance,
