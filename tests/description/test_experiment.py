@@ -10,8 +10,10 @@ from experiments import changed, write
 from nishimori.description.build import network_of
 from nishimori.description.config import sampler_defaults, to_plain
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import expand, known_kinds, load_experiment, network_sizes, sample_count
+from nishimori.description.experiment import expand, load_experiment
 from nishimori.description.information import INFORMATION_METHODS, information_defaults
+from nishimori.description.sizes import network_sizes, sample_count
+from nishimori.description.validation import known_kinds
 
 
 def test_no_sweep_is_one_point() -> None:

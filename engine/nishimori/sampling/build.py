@@ -11,7 +11,7 @@ from nishimori.adaptation.calibration import CalibrationRecord, Choice
 from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import sample_count
+from nishimori.description.sizes import sample_count
 from nishimori.description.teacher import teacher_config
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.device import resolve_device

@@ -5,7 +5,7 @@ from pathlib import Path
 from nishimori.chains.writers import BATCHES
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import identity
+from nishimori.description.identity import identity
 from nishimori.sampling.parts import RunParts, read_json
 from nishimori.sampling.run import Run
 

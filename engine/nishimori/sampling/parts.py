@@ -22,7 +22,7 @@ from nishimori.chains.segments import read_arrays
 from nishimori.chains.start import ChainPlan
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import identity
+from nishimori.description.identity import identity
 from nishimori.measurement.analysis import analyse
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observers import observer_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nishimori.description.config import Config
-from nishimori.description.experiment import identity
+from nishimori.description.identity import identity
 from nishimori.systems.point_information import estimates_of, measured_information, publish_information
 
 if TYPE_CHECKING:

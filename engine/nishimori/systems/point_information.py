@@ -6,7 +6,8 @@ import msgspec
 
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import identity, sample_count
+from nishimori.description.identity import identity
+from nishimori.description.sizes import sample_count
 
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
