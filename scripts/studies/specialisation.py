@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import nishimori as nm
 from nishimori.comparison.figures import COLOURS, SYMBOLS
 from nishimori.measurement.kernel_reference import KernelReference
-from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_part
+from nishimori.theory.quadratic_samples import QuadraticSamples
 
 OBSERVABLES = ("gibbs_error", "weight_overlap_1")
 BRANCH_OF = {"teacher": "informed", "prior": "uninformed"}
@@ -59,15 +58,7 @@ class Row:
 
 def network_of(dim: int) -> nm.Network:
     """d units on d inputs with readout (1, ..., 1)."""
-    tanh2 = nm.Activation(
-        lambda x: np.tanh(2 * x),
-        lambda x: 2 - 2 * np.tanh(2 * x) ** 2,
-        "tanh2",
-        odd=True,
-        torch_function=lambda x: torch.tanh(2 * x),
-        torch_derivative=lambda x: 2 - 2 * torch.tanh(2 * x).square(),
-    )
-    return nm.Network(dim, (dim,), without_linear_part(tanh2), readout="fixed")
+    return nm.Network(dim, (dim,), "tanh2_nonlinear", readout="fixed")
 
 
 def sampler_of(model: QuadraticSamples, dim: int, sample_ratio: float) -> nm.HMC:

@@ -12,18 +12,10 @@ from nishimori.sampling import Run
 from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_part
 
 CHANNEL = nm.GaussianChannel(0.1)
-TANH2 = nm.Activation(
-    lambda x: np.tanh(2 * x),
-    lambda x: 2 - 2 * np.tanh(2 * x) ** 2,
-    "tanh2",
-    odd=True,
-    torch_function=lambda x: torch.tanh(2 * x),
-    torch_derivative=lambda x: 2 - 2 * torch.tanh(2 * x).square(),
-)
 
 
 def network_of(dim: int) -> nm.Network:
-    return nm.Network(dim, (dim,), without_linear_part(TANH2), readout="fixed")
+    return nm.Network(dim, (dim,), "tanh2_nonlinear", readout="fixed")
 
 
 def run_of(dim: int, samples: int, sampler: nm.HMC, transitions: int, start: str, instances: int = 8) -> Run:
@@ -91,7 +83,16 @@ def test_the_theory_s_names_are_those_measured(torn: Run) -> None:
 
 @pytest.mark.parametrize("x", [-1.3, 0.0, 0.4])
 def test_without_its_linear_part_an_activation_is_the_same_in_torch(x: float) -> None:
-    phi = without_linear_part(TANH2)
+    phi = without_linear_part(
+        nm.Activation(
+            lambda x: np.tanh(2 * x),
+            lambda x: 2 - 2 * np.tanh(2 * x) ** 2,
+            "own",
+            odd=True,
+            torch_function=lambda x: torch.tanh(2 * x),
+            torch_derivative=lambda x: 2 - 2 * torch.tanh(2 * x).square(),
+        )
+    )
     assert phi.torch_function is not None and phi.torch_derivative is not None
     point = torch.tensor([x], dtype=torch.float64)
     assert phi.torch_function(point).item() == pytest.approx(phi.function(point.numpy()).item(), rel=1e-14)

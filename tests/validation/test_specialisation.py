@@ -2,29 +2,19 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 import nishimori as nm
 from nishimori.measurement.kernel_reference import KernelReference
 from nishimori.sampling import Run
-from nishimori.theory.quadratic_samples import QuadraticSamples, without_linear_part
+from nishimori.theory.quadratic_samples import QuadraticSamples
 
 CHANNEL, INSTANCES = nm.GaussianChannel(0.1), 4
 SMALL, LARGE = 15, 30
 
 
 def sampled(dim: int, sample_ratio: float, start: str, step_size: float, transitions: int) -> Run:
-    tanh2 = nm.Activation(
-        lambda x: np.tanh(2 * x),
-        lambda x: 2 - 2 * np.tanh(2 * x) ** 2,
-        "tanh2",
-        odd=True,
-        torch_function=lambda x: torch.tanh(2 * x),
-        torch_derivative=lambda x: 2 - 2 * torch.tanh(2 * x).square(),
-    )
-    network = nm.Network(dim, (dim,), without_linear_part(tanh2), readout="fixed")
+    network = nm.Network(dim, (dim,), "tanh2_nonlinear", readout="fixed")
     problem = nm.matched_teacher(network, CHANNEL, round(sample_ratio * dim**2), INSTANCES, seed=5, test_samples=1000)
     sampler = nm.HMC(step_size=step_size, num_steps=round(0.6 / step_size))
     settings: dict[str, Any] = {"chains": 1, "warmup": transitions, "draws": transitions, "start": start, "seed": 2}
