@@ -42,6 +42,17 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def quarantine(path: Path) -> Path:
+    """Rename a damaged file to a free name beside it; returns that."""
+    number, free = 1, path.with_name(f"{path.name}.damaged")
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}.damaged-{number}")
+    os.replace(path, free)
+    _fsync(path.parent)
+    return free
+
+
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 

@@ -24,6 +24,10 @@ class Schedule:
     def transitions(self) -> int:
         return self.warmup + self.draws * self.thin
 
+    def draws_by(self, step: int) -> int:
+        """How many draws are complete before transition `step`."""
+        return max(0, step - self.warmup) // self.thin
+
     def draw_at(self, step: int) -> int | None:
         """The index of the draw that transition `step` completes, or None."""
         after = step + 1 - self.warmup
@@ -41,9 +45,10 @@ class Transition:
     info: Info
 
 
-def chain_loop(kernel: Kernel, state: State, schedule: Schedule) -> Iterator[Transition]:
-    """Move all chains through the schedule, one transition an item. A rejected chain's state is kept and counted."""
-    for step in range(schedule.transitions):
+def chain_loop(kernel: Kernel, state: State, schedule: Schedule, first: int = 0) -> Iterator[Transition]:
+    """Move all chains through the schedule from transition `first` on, one transition an item. A rejected chain's state
+    is kept and counted."""
+    for step in range(first, schedule.transitions):
         with named_range("transition", state.position.flat.device):
             state, info = kernel.step(state, step)
         yield Transition(step, schedule.draw_at(step), state, info)

@@ -46,6 +46,38 @@ class Record:
         if transition.step + 1 == self.schedule.transitions:
             self._staging.flush()
 
+    def between(self, first: int, last: int) -> dict[str, dict[str, Values]]:
+        """What transitions `first` to `last` (not included) left, copied; the start belongs to the first one."""
+        self._staging.flush()
+        return {
+            group: {name: values[_times(group, name, *place)].copy() for name, values in arrays.items()}
+            for group, arrays, place in self._parts(first, last)
+            if place[0] < place[1]
+        }
+
+    def put_back(self, groups: Mapping[str, Mapping[str, Values]]) -> None:
+        """What `between` gave for the first transitions, before any is kept here."""
+        for group, arrays, _ in self._parts(0, 0):
+            for name, values in groups.get(group, {}).items():
+                axis, length = time_axis(group, name), self._length(group)
+                whole = np.full((*values.shape[:axis], length, *values.shape[axis + 1 :]), np.nan, values.dtype)
+                whole[_times(group, name, 0, values.shape[axis])] = values
+                arrays[name] = whole
+
+    def _parts(self, first: int, last: int) -> list[tuple[str, dict[str, Values], tuple[int, int]]]:
+        """Groups with their places in time."""
+        schedule = self.schedule
+        begun, ended = (min(step, schedule.warmup) + 1 for step in (first, last))
+        return [
+            ("draws", self.draws, (schedule.draws_by(first), schedule.draws_by(last))),
+            ("warmup", self.warmup, (begun if first else 0, ended)),
+            ("statistics", self.statistics, (first, last)),
+        ]
+
+    def _length(self, group: str) -> int:
+        schedule = self.schedule
+        return {"draws": schedule.draws, "warmup": schedule.warmup + 1, "statistics": schedule.transitions}[group]
+
     @property
     def latest_acceptance(self) -> float:
         """The mean over all chains, of the latest transition that has arrived; NaN before the first."""
@@ -55,6 +87,15 @@ class Record:
     def _keep(self, arrays: dict[str, Values], values: Mapping[str, Tensor], length: int, at: int) -> None:
         for name, value in values.items():
             self._staging.put(Place(arrays, name, length, at), value)
+
+
+def time_axis(group: str, name: str) -> int:
+    """The axis of draws or transitions of an array of a record."""
+    return 0 if (group, name) == ("statistics", "num_steps") else 2
+
+
+def _times(group: str, name: str, first: int, last: int) -> tuple[slice, ...]:
+    return (slice(None),) * time_axis(group, name) + (slice(first, last),)
 
 
 def _scalars(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -45,7 +45,12 @@ def publish_arrays(path: Path, arrays: Arrays, attributes: Mapping[str, str | in
 
 
 def read_arrays(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
-    """The groups of a file that `publish_arrays` wrote, checked against the digest it carries.
+    """The groups of a file that `publish_arrays` wrote; see `read_file`."""
+    return read_file(path)[0]
+
+
+def read_file(path: Path) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, Any]]:
+    """Groups and attributes of a file that `publish_arrays` wrote, checked against the digest it carries.
 
     Raises BadInput for a file that is damaged, of another schema, or holds anything but plain numeric datasets.
     """
@@ -54,12 +59,12 @@ def read_arrays(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
             if file.attrs.get("schema") != SCHEMA:
                 raise BadInput(f"{path}: not of schema {SCHEMA}; use the version of nishimori that wrote it")
             arrays = {name: _datasets(path, group) for name, group in file.items()}
-            expected = file.attrs.get("digest")
-    except OSError as error:
+            attributes = dict(file.attrs)
+    except (OSError, RuntimeError) as error:
         raise BadInput(f"{path} cannot be read ({error}); restore the file or run this point again") from None
-    if digest(arrays) != expected:
+    if digest(arrays) != attributes.get("digest"):
         raise BadInput(f"{path} does not match the digest it carries; restore the file or run this point again")
-    return arrays
+    return arrays, attributes
 
 
 def _datasets(path: Path, group: Any) -> dict[str, NDArray[Any]]:

@@ -1,8 +1,8 @@
 """The files of one point: config, calibration, segments, states, information where it was measured, summary."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import msgspec
 
 from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.files import publish_json
+from nishimori.chains.journal import Journal
 from nishimori.chains.progress import Progress, silent
-from nishimori.chains.segments import Arrays, publish_arrays
+from nishimori.chains.stop import StopRequest
 from nishimori.description.errors import BadInput
 
 BATCHES = "batches"
@@ -22,20 +23,23 @@ BATCHES = "batches"
 class PointWriter:
     """Publishes into `directory` = points/<id>; nothing half-written is ever visible under its name.
 
-    `points_in_experiment` shares the false-alarm rate of the exact checks; `progress` is told of every transition.
+    `points_in_experiment` shares the false-alarm rate of the exact checks; `progress` is told of every transition,
+    `tell` of what was found damaged; `stop` says whether to end.
     """
 
     directory: Path
     points_in_experiment: int = 1
     progress: Progress = silent
+    tell: Callable[[str], None] = print
+    stop: StopRequest = field(default_factory=StopRequest)
 
     def batch(self, number: int) -> "PointWriter":
         """For the files of one batch of instances."""
         return replace(self, directory=self.directory / BATCHES / f"{number:03d}")
 
-    def has_segment(self) -> bool:
-        """Whether an earlier attempt committed its draws."""
-        return (self.directory / "segments" / "000000.h5").exists()
+    def journal(self, segment_seconds: float) -> Journal:
+        """Of the chains of this point, or of one batch of its instances."""
+        return Journal(self.directory, segment_seconds, self.tell, self.stop)
 
     def information(self) -> Any:
         """What an earlier attempt published of the information, instance by instance, None where nothing was; JSON."""
@@ -57,13 +61,6 @@ class PointWriter:
 
     def publish_calibration(self, record: CalibrationRecord) -> None:
         publish_json(self.directory / "calibration.json", msgspec.to_builtins(record))
-
-    def publish_segment(self, number: int, arrays: Arrays, state: Arrays, previous: str = "") -> str:
-        """Publish the sampler state, then the segment: its rename is the commit. Returns the segment's digest."""
-        name = f"{number:06d}.h5"
-        publish_arrays(self.directory / "states" / name, state, {"segment": number})
-        attributes = {"segment": number, "previous": previous}
-        return publish_arrays(self.directory / "segments" / name, arrays, attributes)
 
     def publish_information(self, document: Mapping[str, Any]) -> None:
         publish_json(self.directory / "information.json", document)

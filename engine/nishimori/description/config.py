@@ -99,7 +99,8 @@ class RunSection(_Section, frozen=True, kw_only=True):
     drawn position, which prediction at new inputs needs. `precision` "fp32" or "fp64" is that of everything but sums;
     the others are precisions of the force alone, "auto" the fastest of those that loses little acceptance.
     `error_target` maps estimates to relative standard errors: batches of data.instances instances are sampled until all
-    are reached, at most `most_batches` (64 where there is a target)."""
+    are reached, at most `most_batches` (64 where there is a target). Draws are committed to files every
+    `segment_seconds`: that much work a killed run does again."""
 
     warmup: NonNegative = 50
     draws: Count = 200
@@ -110,6 +111,7 @@ class RunSection(_Section, frozen=True, kw_only=True):
     keep: Literal["observables", "position"] = "observables"
     error_target: dict[TargetedEstimate, Fraction] | None = None
     most_batches: Count | None = None
+    segment_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 60.0
 
 
 class InformationSection(_Section, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ class PredictiveIntervals:
     def to_host(self) -> dict[str, Values]:
         """What `update` gathered as host arrays, to be written to a file; nothing before the first replicate."""
         kept = {name: getattr(self, name) for name in KEPT}
-        return {name: values.cpu().numpy() for name, values in kept.items() if values is not None}
+        return {name: values.to("cpu", copy=True).numpy() for name, values in kept.items() if values is not None}
 
     @classmethod
     def from_host(
@@ -113,7 +113,11 @@ class PredictiveIntervals:
     ) -> "PredictiveIntervals":
         """What `to_host` wrote."""
         intervals = cls(draws, chains, noise_variance)
+        intervals.put_back(arrays, device)
+        return intervals
+
+    def put_back(self, arrays: Mapping[str, Values], device: torch.device | str = "cpu") -> None:
+        """What `to_host` wrote of the first draws, to be gone on from."""
         for name in KEPT:
             if name in arrays:
-                setattr(intervals, name, torch.as_tensor(arrays[name], device=device))
-        return intervals
+                setattr(self, name, torch.tensor(arrays[name], device=device))

@@ -15,8 +15,19 @@ from torch import Tensor
 from nishimori.measurement.overlaps import gram
 
 MOST_BATCHES = 10
+PREDICTION_SUM = "test_prediction_sum"
 LABEL_SUM = "test_label_sum"
 WEIGHT_SUM = "effective_weight_sum"
+
+
+def batch_of(draw: int, draws: int) -> int:
+    """The jackknife batch of draw number `draw` of `draws`."""
+    return draw * min(MOST_BATCHES, draws) // draws
+
+
+def batches_of(first: int, last: int, draws: int) -> tuple[int, int]:
+    """The first batch of draws `first` to `last` (not included), and the one after the last."""
+    return (batch_of(first, draws), batch_of(last - 1, draws) + 1) if first < last else (0, 0)
 
 
 class PredictionMeans:
@@ -49,7 +60,7 @@ class PredictionMeans:
 
     def update(self, draw: int, predictions: Tensor) -> None:
         """Add draw number `draw`: `predictions` [instances, chains, test_samples]."""
-        batch = draw * self.batches // self.draws
+        batch = batch_of(draw, self.draws)
         if self.sums is None:
             self.sums = predictions.new_zeros(self.batches, *predictions.shape)
         self.sums[batch] += predictions
@@ -64,11 +75,19 @@ class PredictionMeans:
             raise ValueError("no draw was recorded; run at least one draw before asking for a mean")
         return self.sums
 
-    def to_host(self) -> dict[str, NDArray[np.float64]]:
-        """The sums and counts as host arrays, to be written to a file."""
-        others = {LABEL_SUM: self.labels, WEIGHT_SUM: self.weights}
-        sums = {name: means._sums().cpu().numpy() for name, means in others.items() if means is not None}
-        return {"test_prediction_sum": self._sums().cpu().numpy(), **sums, "count": self.counts.numpy()}
+    def to_host(self, first: int = 0, last: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """The counts, and the sums of the batches that draws `first` to `last` (not included; all by default) are of,
+        as host arrays of their own, to be written to a file; nothing before the first draw."""
+        if self.sums is None:
+            return {}
+        touched = slice(*batches_of(first, self.draws if last is None else last, self.draws))
+        others = {PREDICTION_SUM: self, LABEL_SUM: self.labels, WEIGHT_SUM: self.weights}
+        sums = {
+            name: means._sums()[touched].to("cpu", copy=True).numpy()
+            for name, means in others.items()
+            if means is not None
+        }
+        return {**sums, "count": self.counts.clone().numpy()}
 
     @classmethod
     def from_host(
@@ -77,13 +96,13 @@ class PredictionMeans:
         """What `to_host` wrote."""
         means = cls(draws)
         if arrays:
-            means.counts = torch.as_tensor(arrays["count"], device="cpu")
-            means.sums = torch.as_tensor(arrays["test_prediction_sum"], device=device)
+            means.counts = torch.tensor(arrays["count"], dtype=torch.float64, device="cpu")
+            means.sums = torch.as_tensor(arrays[PREDICTION_SUM], device=device)
 
         def other(name: str) -> "PredictionMeans | None":
             if name not in arrays:
                 return None
-            return cls.from_host(draws, {"test_prediction_sum": arrays[name], "count": arrays["count"]}, device)
+            return cls.from_host(draws, {PREDICTION_SUM: arrays[name], "count": arrays["count"]}, device)
 
         means.labels, means.weights = other(LABEL_SUM), other(WEIGHT_SUM)
         return means

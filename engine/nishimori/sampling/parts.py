@@ -6,13 +6,12 @@ their seeds.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nishimori.adaptation.calibration import CalibrationRecord
@@ -27,14 +26,14 @@ from nishimori.measurement.analysis import analyse
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observers import observer_of
 from nishimori.measurement.predictions import PredictionMeans
-from nishimori.models.layout import Position
 from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.samplers.base import State
-from nishimori.samplers.replica_exchange import ReplicaState
 from nishimori.sampling.auto import NamedTarget
 from nishimori.sampling.build import problem_of, target_of
+from nishimori.sampling.in_time import whole
 from nishimori.sampling.run import Run
+from nishimori.sampling.states import arrays_of, state_of
 
 Groups = Mapping[str, Mapping[str, NDArray[Any]]]
 
@@ -62,17 +61,14 @@ class RunParts:
             **({"intervals": run.intervals.to_host()} if run.intervals else {}),
             "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
         }
-        state = _of_state(run.state)
-        if isinstance(run.state, ReplicaState):
-            state |= {f"replicas_{name}": values for name, values in _of_state(run.state.replicas).items()}
-        return cls(run.calibration, segment, {"state": state})
+        return cls(run.calibration, segment, arrays_of(run.state))
 
     @classmethod
     def read(cls, home: Path) -> "RunParts":
         """Of a directory with calibration.json, segments and states. Raises BadInput for anything that is missing,
         foreign or damaged."""
         record = read_json(home / "calibration.json", CalibrationRecord)
-        segment, state = (_only_file(home / kind) for kind in ("segments", "states"))
+        segment, state = _segments(home)
         found = segment.get("draws", {}).get("gibbs_error", np.zeros((0,)))
         if len(record.instances) != len(found):
             raise BadInput(
@@ -108,7 +104,7 @@ class RunParts:
         wishes = settings.keep == "position", randomness, config.observables.layer_overlaps
         observer = observer_of(target, plan.disjoint_pairs(), {}, *wishes)
         analysis = analyse(draws, plan, observer, predictions, intervals, self.record.alarms, checks_in_experiment)
-        state = _state(target, plan, self.state["state"])
+        state = _with_gradient(target, state_of(target, len(plan.chains), self.state))
         return Run(target, plan, self.record, draws, predictions, intervals, state, analysis)
 
 
@@ -132,18 +128,12 @@ def _concatenated(group: str, name: str, arrays: Sequence[NDArray[Any]]) -> NDAr
     return arrays[0] if name in SHARED else np.concatenate(arrays, axis=1 if group == SECOND else 0)
 
 
-def _of_state(state: State) -> dict[str, NDArray[Any]]:
-    """What a state holds beyond what can be computed from it."""
-    positions = {"position": state.position, "momentum": state.momentum}
-    edges = {name: position.to_edge().cpu().numpy() for name, position in positions.items() if position is not None}
-    return {**edges, "energy": state.energy.cpu().numpy()}
-
-
-def _only_file(folder: Path) -> Groups:
-    files = sorted(folder.glob("[0-9]*.h5"))
+def _segments(home: Path) -> tuple[Groups, Groups]:
+    """All of a run that has ended, as one, and the state at its end."""
+    files = sorted((home / "segments").glob("[0-9]*.h5"))
     if not files:
-        raise BadInput(f"{folder} is empty; run this point to its end first")
-    return read_arrays(files[-1])
+        raise BadInput(f"{home / 'segments'} is empty; run this point to its end first")
+    return whole([read_arrays(path) for path in files]), read_arrays(home / "states" / files[-1].name)
 
 
 def _intervals(target: NamedTarget, plan: ChainPlan, draws: int, segment: Groups) -> PredictiveIntervals | None:
@@ -154,14 +144,6 @@ def _intervals(target: NamedTarget, plan: ChainPlan, draws: int, segment: Groups
     return PredictiveIntervals.from_host(draws, len(plan.chains), noise_variance, segment["intervals"], target.device)
 
 
-def _state(target: Target, plan: ChainPlan, arrays: Mapping[str, Any]) -> State:
-    """Position, energy and momentum as they were; the gradient computed anew."""
-    layout = target.layout(len(plan.chains))
-
-    def position(name: str) -> Position:
-        return layout.from_edge(torch.as_tensor(arrays[name], dtype=target.dtype, device=target.device))
-
-    place = position("position")
-    momentum = position("momentum") if "momentum" in arrays else None
-    energy = torch.as_tensor(arrays["energy"], device=target.device)
-    return State(place, energy, target.gradient(place), momentum)
+def _with_gradient(target: Target, state: State) -> State:
+    """Computed anew where it was not written."""
+    return state if state.gradient is not None else replace(state, gradient=target.gradient(state.position))

@@ -6,23 +6,20 @@ from typing import Literal
 
 from torch import Tensor
 
-from nishimori.adaptation.alarms import require_finite_start
 from nishimori.adaptation.calibration import FROM_AFAR, NEARBY, CalibrationRecord, calibrate
 from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
-from nishimori.chains.loop import Schedule, chain_loop
+from nishimori.chains.journal import Journal
+from nishimori.chains.loop import Schedule
 from nishimori.chains.progress import Progress, reporter
-from nishimori.chains.record import Record
 from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
 from nishimori.measurement.observers import (
     has_teacher,
-    intervals_of,
     is_led,
     mixing_of,
     observer_of,
     require_layer_overlaps,
 )
-from nishimori.measurement.predictions import PredictionMeans
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
@@ -33,7 +30,9 @@ from nishimori.samplers.base import Kernel, Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
+from nishimori.sampling.continuation import go_on
 from nishimori.sampling.memory import chains_that_fit
+from nishimori.sampling.moving import Moving
 from nishimori.sampling.precision import as_calibrated, require_exact_test, with_precision
 from nishimori.sampling.run import Run
 
@@ -89,6 +88,7 @@ def sample(
     only_chains: Sequence[int] | None = None,
     checks_in_experiment: int | None = None,
     progress: Progress | None = None,
+    journal: Journal | None = None,
 ) -> Run:
     """Sample `target` with `chains` chains per start.
 
@@ -113,6 +113,9 @@ def sample(
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
     rate of the verdict is shared among (default: those of this run).
 
+    With a `journal` (see chains.journal) the run is committed segment by segment, and goes on where its directory says
+    that it was stopped; everything else must be as it was, `calibration` included.
+
     A `Posterior` of precision "auto" is sampled in the one that `calibration` chose, by what acceptance it loses and
     what time it saves on this problem.
 
@@ -132,7 +135,7 @@ def sample(
             target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
         observed = observables or {}, keep == "position", layer_overlaps
         sampling = target, sampler or HMC(), plan, schedule, seed, point, calibration
-        return _sampled(*sampling, *observed, checks_in_experiment, report)
+        return _sampled(*sampling, *observed, checks_in_experiment, report, journal)
 
 
 def _sampled(
@@ -148,37 +151,27 @@ def _sampled(
     layer_overlaps: Sequence[str],
     checks_in_experiment: int | None,
     report: Progress,
+    journal: Journal | None,
 ) -> Run:
     """`sample` with everything decided but what calibration chooses."""
-    warmup = schedule.warmup
     position = initial_position(target, plan, seed, point)
     require_exact_test(target, sampler)
     chosen = calibration or _calibrated(target, sampler, seed, point, report, len(plan.chains))
     target = as_calibrated(target, chosen)
     _require_agreement(sampler, chosen)
     randomness = Randomness.of(seed, point, target.instances, plan.chains)
-    kernel = _kernel(target, sampler, chosen, randomness, warmup, is_led(target, plan))
+    kernel = _kernel(target, sampler, chosen, randomness, schedule.warmup, is_led(target, plan))
     pairs = plan.disjoint_pairs()
     observer = observer_of(target, pairs, observables, keep_position, randomness, layer_overlaps)
-    record, predictions = Record(schedule), PredictionMeans(schedule.draws)
-    intervals = intervals_of(target, len(plan.chains), schedule.draws)
-    state = kernel.init(position)
-    require_finite_start(state, target.instances)
-    record.keep_start(observer(state, 0, is_draw=False).values)
-    for transition in chain_loop(kernel, state, schedule):
-        state, is_draw = transition.state, transition.draw is not None
-        measured = is_draw or transition.step < warmup
-        observation = observer(state, transition.step + 1, is_draw) if measured else None
-        record.keep(transition, observation.values if observation else None)
-        if observation and transition.draw is not None and observation.test_predictions is not None:
-            kept = observation.test_predictions, observation.label_means, observation.effective_weights
-            predictions.keep(transition.draw, *kept)
-            if intervals:
-                means = observation.test_predictions if observation.label_means is None else observation.label_means
-                intervals.update(transition.draw, means, observation.test_variance, randomness)
-        report("sampling", transition.step + 1, schedule.transitions, record.latest_acceptance)
-    analysis = analyse(record, plan, observer, predictions, intervals, chosen.alarms, checks_in_experiment)
-    return Run(target, plan, chosen, record, predictions, intervals, state, analysis)
+    moving = Moving(kernel, observer, schedule, len(plan.chains), report)
+    if journal:
+        go_on(moving, position, journal)
+    else:
+        moving.begin(position)
+        moving.finish()
+    gathered = moving.record, moving.predictions, moving.intervals
+    analysis = analyse(moving.record, plan, observer, *gathered[1:], chosen.alarms, checks_in_experiment)
+    return Run(target, plan, chosen, *gathered, moving.state, analysis)
 
 
 def _calibrated(

@@ -1,6 +1,6 @@
 """A point in batches of instances, sampled until its error target is reached; without one, in a single batch.
 
-A batch that was published is read back, not sampled again. Importing this never imports torch.
+A batch goes on where it was stopped, and one that had ended is read back. Importing this never imports torch.
 """
 
 import math
@@ -76,13 +76,8 @@ def _batch(
     from nishimori.sampling.parts import RunParts
 
     count = config.data.instances
-    if writer.has_segment():
-        parts = RunParts.read(writer.directory)
-        run = parts.run(config, checks_in_experiment)
-    else:
-        run = sample(config, writer, range(number * count, (number + 1) * count), first)
-        parts = RunParts.of(run)
-        writer.publish_segment(0, parts.segment, parts.state)
+    run = sample(config, writer, range(number * count, (number + 1) * count), first)
+    parts = RunParts.of(run)
     address = config.run.seed, identity(config)
     controlled = None if config.control.data_sets is None else ControlledValues.of(run, *address)
     return Batch(parts, run, controlled, measured_information(config, run.target, writer, first=number == 0))

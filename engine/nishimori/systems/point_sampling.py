@@ -62,6 +62,7 @@ def sample_point(config: Config, writer: "PointWriter", instances: range, like: 
         calibration=record,
         checks_in_experiment=checks_in_experiment(config, writer),
         progress=writer.progress,
+        journal=writer.journal(config.run.segment_seconds),
     )
 
 

@@ -1,0 +1,109 @@
+"""The segments of a run: committed one after the other while it goes on, verified when it is taken up again.
+
+A commit publishes the complete state first and then the segment, whose rename is the commit. A segment carries the
+digest of the one before, so that the files of one run form a chain.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nishimori.chains.files import quarantine
+from nishimori.chains.segments import Arrays, publish_arrays, read_file
+from nishimori.chains.stop import StopRequest
+from nishimori.chains.survey import Survey, name_of, survey
+from nishimori.description.errors import BadInput
+
+LATEST_STATES, STATES_APART = 3, 20
+"""Kept are the states of so many latest segments, and of every twentieth."""
+
+
+@dataclass(eq=False)
+class Journal:
+    """Files of one run in `directory`/segments and `directory`/states, a commit every `seconds`.
+
+    `tell` is given a sentence for whatever was found damaged, and `stop` says whether the run is to end. Files are
+    written by a thread of its own: `commit` comes back before its files are there, and waits for those of the commit
+    before. What goes wrong there is raised by the next `commit` or by `close`.
+    """
+
+    directory: Path
+    seconds: float
+    tell: Callable[[str], None]
+    stop: StopRequest = field(default_factory=StopRequest)
+    clock: Callable[[], float] = time.monotonic
+    _next: int = 0
+    _previous: str = ""
+    _latest: float = 0.0
+    _writing: "Future[str] | None" = None
+    _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "journal"), repr=False)
+
+    def survey(self) -> Survey:
+        """What an earlier run committed, damaged files set aside. Raises BadInput where nothing can be read of what is
+        there, or files are not of one run."""
+        return survey(self.directory, self.tell)
+
+    def state_at(self, number: int) -> Arrays | None:
+        """The state at the end of segment `number`, None where it was not kept or is damaged, and then set aside."""
+        path = self._state(number)
+        if not path.exists():
+            return None
+        try:
+            return read_file(path)[0]
+        except BadInput:
+            self.tell(f"{path} was damaged; it lies at {quarantine(path)} now")
+            return None
+
+    def go_on_after(self, number: int, previous: str) -> None:
+        """The next commit is the one after segment `number`, whose digest is `previous`; -1 and "" for the first."""
+        self._next, self._previous, self._latest = number + 1, previous, self.clock()
+
+    def due(self) -> bool:
+        """Whether a commit has become due."""
+        return self.clock() - self._latest >= self.seconds
+
+    def commit(self, first: int, segment: Arrays, state: Arrays) -> None:
+        """Of the transitions since `first`; the arrays are the journal's from now on."""
+        self._wait()
+        number, self._next, self._latest = self._next, self._next + 1, self.clock()
+        self._writing = self._writer.submit(self._write, number, first, segment, state)
+
+    def repair(self, number: int, first: int, previous: str, segment: Arrays) -> None:
+        """Publish segment `number` again, which had been lost."""
+        self._publish_segment(number, first, previous, segment)
+
+    def restore_state(self, number: int, state: Arrays) -> None:
+        """Publish the state at the end of segment `number` again, which had been lost."""
+        publish_arrays(self._state(number), state, {"segment": number})
+
+    def close(self) -> None:
+        """Everything that was committed is in its files."""
+        try:
+            self._wait()
+        finally:
+            self._writer.shutdown()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self._previous = writing.result()
+
+    def _write(self, number: int, first: int, segment: Arrays, state: Arrays) -> str:
+        self.restore_state(number, state)
+        content = self._publish_segment(number, first, self._previous, segment)
+        self._prune(number)
+        return content
+
+    def _publish_segment(self, number: int, first: int, previous: str, segment: Arrays) -> str:
+        attributes = {"segment": number, "first": first, "previous": previous}
+        return publish_arrays(self.directory / "segments" / name_of(number), segment, attributes)
+
+    def _state(self, number: int) -> Path:
+        return self.directory / "states" / name_of(number)
+
+    def _prune(self, number: int) -> None:
+        old = number - LATEST_STATES
+        if old >= 0 and old % STATES_APART:
+            self._state(old).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""A run that commits what it gathers, and goes on where an earlier one was stopped."""
+
+from nishimori.chains.journal import Journal
+from nishimori.chains.segments import Arrays, digest
+from nishimori.chains.stop import Stopped
+from nishimori.chains.survey import Survey
+from nishimori.description.errors import BadInput
+from nishimori.models.layout import Position
+from nishimori.sampling.in_time import whole
+from nishimori.sampling.moving import Moving
+
+
+def go_on(moving: Moving, position: Position, journal: Journal) -> None:
+    """Take `moving` to the end of its schedule, from `position` or from the newest state that `journal` kept.
+
+    A segment that was lost is computed again from the nearest state before it, and must be the one that its successor
+    records. Raises Stopped after a commit where a stop was asked for, and BadInput where what is there cannot be gone
+    on from.
+    """
+    found = journal.survey()
+    for hole in found.holes:
+        found = _repaired(moving, position, journal, found, hole)
+    newest = found.newest
+    state = _nearest_state(journal, newest)
+    _stand(moving, position, journal, found, state)
+    if state < newest:
+        journal.tell(f"{_told(moving, found, state + 1, newest)} are drawn again: their state is lost")
+        _replay(moving, journal, found, state + 1, newest)
+        journal.restore_state(newest, moving.state_arrays())
+    journal.go_on_after(newest, found.digest(newest))
+    try:
+        _commit_all(moving, journal)
+    finally:
+        journal.close()
+
+
+def _commit_all(moving: Moving, journal: Journal) -> None:
+    committed = moving.step
+    for step in moving.advance():
+        ended = step == moving.schedule.transitions
+        stop = "" if ended else journal.stop.reason
+        if ended or stop or journal.due():
+            journal.commit(committed, moving.groups(committed), moving.state_arrays())
+            committed = step
+        if stop:
+            raise Stopped(stop)
+
+
+def _repaired(moving: Moving, position: Position, journal: Journal, found: Survey, hole: int) -> Survey:
+    """With the segment that is missing computed again and published."""
+    state = _nearest_state(journal, hole - 1)
+    journal.tell(f"{_told(moving, found, state + 1, hole)} are drawn again: their segment is lost")
+    _stand(moving, position, journal, found, state)
+    lost = _replay(moving, journal, found, state + 1, hole)
+    journal.repair(hole, found.first(hole), found.digest(hole - 1), lost)
+    return journal.survey()
+
+
+def _nearest_state(journal: Journal, number: int) -> int:
+    """The newest of the segments up to `number` whose state is there; -1 for none."""
+    return next((at for at in range(number, -1, -1) if journal.state_at(at) is not None), -1)
+
+
+def _stand(moving: Moving, position: Position, journal: Journal, found: Survey, number: int) -> None:
+    """At the end of segment `number`; at the start for -1."""
+    state = journal.state_at(number) if number >= 0 else None
+    if state is None:
+        moving.begin(position)
+        return
+    gathered = whole([found.segments[at].arrays for at in range(number + 1)], moving.schedule.draws)
+    moving.resume(gathered, state, found.last(number))
+
+
+def _replay(moving: Moving, journal: Journal, found: Survey, first: int, last: int) -> Arrays:
+    """Through segments `first` to `last`, each computed again as it was; returns the last one's arrays."""
+    arrays: Arrays = {}
+    for number in range(first, last + 1):
+        begun = moving.step
+        for step in moving.advance():
+            journal.stop.obey()
+            if step == found.last(number):
+                break
+        arrays = moving.groups(begun)
+        if digest(arrays) != found.digest(number):
+            raise BadInput(
+                f"segment {number} was computed again and came out otherwise: machine, versions or threads differ from "
+                "those that sampled it; go on there, or give a new directory"
+            )
+    return arrays
+
+
+def _told(moving: Moving, found: Survey, first: int, last: int) -> str:
+    schedule = moving.schedule
+    draws = schedule.draws_by(found.last(last)) - schedule.draws_by(found.first(first))
+    return f"transitions {found.first(first)} to {found.last(last) - 1}, {draws} draws,"
