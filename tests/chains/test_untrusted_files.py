@@ -258,6 +258,21 @@ def test_what_is_not_plain_is_refused_by_name(spoil: Callable[[h5py.File], None]
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+def test_a_shape_that_is_larger_than_what_is_stored_is_refused(path: Path):
+    content = path.read_bytes()
+    shape, huge = (b"".join(size.to_bytes(8, "little") for size in sizes) for sizes in ((2, 2, 3), (2, 2**38, 3)))
+    assert content.count(shape) >= 1
+    path.write_bytes(content.replace(shape, huge))
+    with pytest.raises(BadInput, match=f"/draws/overlap declares {2**42 * 3} bytes and stores 96"):
+        read_arrays(path)
+
+
+def test_a_name_cannot_write_into_the_terminal(path: Path):
+    path.write_bytes(path.read_bytes().replace(b"overlap\0", b"over\n\x1b[\0"))
+    with pytest.raises(BadInput, match=r"has the name 'over\\n\\x1b\['"):
+        read_arrays(path)
+
+
 def test_what_is_no_hdf5_file_of_the_oldest_format_is_refused(tmp_path: Path):
     newest, text, empty = tmp_path / "newest.h5", tmp_path / "text.h5", tmp_path / "empty.h5"
     with h5py.File(newest, "w", libver="latest") as file:

@@ -184,10 +184,10 @@ def _decoded(content: bytes, where: str) -> str:
 
 def _global_heap(file: Bytes, address: int, index: int, length: int) -> bytes:
     file.expect(address, b"GCOL\x01", "heap of strings")
-    heap, offset = Bytes(file.take(address, file.number(address + 8, 8))), 16
-    while offset + 16 <= len(heap.content) and (found := heap.number(offset, 2)) != 0:
-        size = heap.number(offset + 8, 8)
+    offset, end = address + 16, address + file.number(address + 8, 8)
+    while offset + 16 <= end and (found := file.number(offset, 2)) != 0:
+        size = file.number(offset + 8, 8)
         if found == index:
-            return heap.take(offset + 16, min(length, size))
+            return file.take(offset + 16, min(length, size))
         offset += 16 + -(-size // 8) * 8
     raise Refused(f"it is damaged: no string {index} in the heap at byte {address}")

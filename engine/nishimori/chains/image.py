@@ -12,6 +12,9 @@ from typing import NamedTuple
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_NAMES = 4096
 """Names that a group, and attributes that an object can have."""
+MOST_MESSAGES = 1024
+"""Messages of an object header: ten and one an attribute are usual."""
+LONGEST_NAME = 512
 UNDEFINED = 2**64 - 1
 SYMBOL_TABLE, CONTINUATION, LINK_INFO, LINK = 0x11, 0x10, 0x02, 0x06
 SOFT_ENTRY, HARD = 2, 0
@@ -49,12 +52,20 @@ class Bytes:
             raise Refused(f"it is damaged: no {what} at byte {offset}")
 
     def text(self, offset: int, end: int) -> str:
-        """Up to a zero byte, before `end`."""
-        content = self.take(offset, end - offset)
+        """Up to a zero byte, before `end`: a name, short and printable."""
+        content = self.take(offset, min(end - offset, LONGEST_NAME + 1))
         try:
-            return content[: content.index(0)].decode()
+            name = content[: content.index(0)].decode()
         except ValueError:
             raise Refused(f"it is damaged: no name at byte {offset}") from None
+        if not is_name(name):
+            raise Refused(f"it has the name {name!r}")
+        return name
+
+
+def is_name(name: str) -> bool:
+    """Whether groups, datasets and attributes may have it: sentences repeat it."""
+    return 0 < len(name.encode()) <= LONGEST_NAME and name.isprintable() and "/" not in name and name != "."
 
 
 def root_of(file: Bytes) -> int:
@@ -75,7 +86,7 @@ def messages_of(file: Bytes, header: int) -> list[Message]:
     if file.take(header, 4) == b"OHDR":
         raise Refused("it has object headers of a newer format")
     file.expect(header, b"\x01\x00", "object header")
-    count, blocks = file.number(header + 2, 2), [(header + 16, file.number(header + 8, 4))]
+    count, blocks = min(file.number(header + 2, 2), MOST_MESSAGES), [(header + 16, file.number(header + 8, 4))]
     found: list[Message] = []
     # The list grows while it is read: each continuation is a message more, so that a chain that bites its tail ends.
     for start, size in blocks:
@@ -83,8 +94,8 @@ def messages_of(file: Bytes, header: int) -> list[Message]:
             found.append(message)
             if message.kind == CONTINUATION:
                 blocks.append((message.content.number(0, 8), message.content.number(8, 8)))
-        if len(found) > count:
-            raise Refused(f"it is damaged: the object header at byte {header} has more messages than it says")
+            if len(found) > count:
+                raise Refused(f"it is damaged: the object header at byte {header} has more than {count} messages")
     return found
 
 
@@ -117,8 +128,8 @@ def members_of(file: Bytes, messages: list[Message], where: str) -> dict[str, in
         path = f"{where.rstrip('/')}/{name}"
         if file.number(entry + 16, 4) == SOFT_ENTRY or file.number(entry + 8, 8) == UNDEFINED:
             raise Refused(f"{path} is a soft link, no plain numeric dataset")
-        if name in members or not name:
-            raise Refused(f"it is damaged: {where} has the name {name!r} twice or an empty one")
+        if name in members:
+            raise Refused(f"it is damaged: {where} has the name {name!r} twice")
         members[name] = file.number(entry + 8, 8)
         if len(members) > MOST_NAMES:
             raise Refused(f"{where} has more than {MOST_NAMES} names")
@@ -130,10 +141,10 @@ def _refuse_link(link: Bytes, where: str) -> None:
     kind = link.number(offset, 1) if flags & 8 else 0
     offset += bool(flags & 8) + 8 * bool(flags & 4) + bool(flags & 16)
     width = 1 << (flags & 3)
-    name = link.take(offset + width, link.number(offset, width)).decode(errors="replace")
+    name = link.take(offset + width, link.number(offset, width))
     if kind != HARD:
         what = KINDS_OF_LINK.get(kind, "a link of a kind of its own")
-        raise Refused(f"{where.rstrip('/')}/{name} is {what}, no plain numeric dataset")
+        raise Refused(f"{where.rstrip('/')}/{ascii(name)[2:-1]} is {what}, no plain numeric dataset")
 
 
 def _local_heap(file: Bytes, address: int) -> Bytes:

@@ -73,8 +73,11 @@ class Lock:
         path = self.directory / LOCK
         with storing(path):
             if not self._is_mine():
-                other = _name(holder_of(self.directory))
-                raise DirectoryBusy(f"{self.directory}: {other} took {path} over; stop one of the two, then run again")
+                named = holder_of(self.directory)
+                what = f"{_name(named)} took it over" if named else "it was removed or emptied"
+                raise DirectoryBusy(
+                    f"{path} is no longer this process's: {what}; let one process write, then run again"
+                )
             self.holder = msgspec.structs.replace(self.holder, heartbeat=time.time())
             _write(self.descriptor, self.holder)
         self._last = time.monotonic()

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from nishimori.chains.datasets import attributes_of, dataset_of, refuse_other_messages
 from nishimori.chains.files import publish_bytes
-from nishimori.chains.image import MOST_NAMES, Bytes, Message, Refused, is_group, members_of, messages_of, root_of
+from nishimori.chains.image import (
+    MOST_NAMES,
+    Bytes,
+    Message,
+    Refused,
+    is_group,
+    is_name,
+    members_of,
+    messages_of,
+    root_of,
+)
 from nishimori.description.errors import BadInput
 
 SCHEMA = 1
@@ -73,7 +83,7 @@ def _require_plain(path: Path, arrays: Arrays) -> None:
         raise BadInput(f"{path} cannot hold {count} names; keep to {MOST_NAMES}")
     for names in (arrays, *arrays.values()):
         for name in names:
-            if not name or name == "." or "/" in name or "\0" in name:
+            if not is_name(name):
                 raise BadInput(f"{path} cannot hold the name {name!r}; give it letters and no slash")
     for group, datasets in arrays.items():
         for name, values in datasets.items():
