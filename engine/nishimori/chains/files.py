@@ -1,36 +1,52 @@
 """Publishing files that are whole or absent: write a temporary name, fsync, rename, fsync the directory."""
 
-import fcntl
 import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-
-class DirectoryBusy(RuntimeError):
-    """Another process writes here; the message names the directory and says what to do."""
+from nishimori.chains.lock import DirectoryBusy as DirectoryBusy
+from nishimori.chains.lock import Lock, hold
+from nishimori.chains.storage import (
+    StorageFailed as StorageFailed,
+)
+from nishimori.chains.storage import (
+    make_directory,
+    operations,
+    retried,
+    storing,
+    sync_directory,
+    sync_file,
+    write_synced,
+)
+from nishimori.chains.temporaries import sweep, temporary_of
 
 
 def publish(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then make it visible under its name in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
-    try:
+    """Let `write` fill a temporary file beside `path`, then make it visible under its name in one step.
+
+    Raises StorageFailed where storing fails; the name then holds what it held before, or, where the very last step
+    failed, the whole new content.
+    """
+
+    def fill(temporary: Path) -> None:
         write(temporary)
-        _fsync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _fsync(path.parent)
+        sync_file(temporary)
+
+    _publish(path, fill)
+
+
+def publish_bytes(path: Path, content: bytes) -> None:
+    """Publish `content` as it is. Raises StorageFailed as `publish` does."""
+    _publish(path, lambda temporary: write_synced(temporary, content))
 
 
 def publish_json(path: Path, value: Any) -> None:
-    """Publish a JSON document; NaN and infinity become null."""
-    text = json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n"
-    publish(path, lambda temporary: _write_text(temporary, text))
+    """Publish a JSON document; NaN and infinity become null. Raises StorageFailed as `publish` does."""
+    publish_bytes(path, (json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 def without_nan(value: Any) -> Any:
@@ -42,36 +58,51 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def discard(path: Path) -> None:
+    """Remove a file that is not needed any more. Raises StorageFailed where it is there and cannot be removed."""
+    with storing(path), suppress(FileNotFoundError):
+        retried(operations.unlink, path)
+
+
 def quarantine(path: Path) -> Path:
-    """Rename a damaged file to a free name beside it; returns that."""
-    number, free = 1, path.with_name(f"{path.name}.damaged")
-    while free.exists():
+    """Rename a damaged file out of the way, to the first free of <name>.damaged, <name>.damaged-2, ...; returns it.
+
+    For the one writer of the directory. Raises StorageFailed where it cannot be renamed.
+    """
+    number, aside = 1, path.with_name(f"{path.name}.damaged")
+    while os.path.lexists(aside):
         number += 1
-        free = path.with_name(f"{path.name}.damaged-{number}")
-    os.replace(path, free)
-    _fsync(path.parent)
-    return free
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    with storing(aside):
+        retried(operations.replace, path, aside)
+        sync_directory(path.parent)
+    return aside
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Hold `directory`/lock, or raise DirectoryBusy at once. The lock ends with the process, however it ends."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / "lock", "w", encoding="utf-8") as lock:
+def exclusive(directory: Path) -> Iterator[Lock]:
+    """Be the one writer of `directory`, made where it is missing; what dead writers left half-written is removed.
+
+    Call `beat()` of what it yields now and then. The lock ends with the process, however it ends; the lock file stays,
+    empty after a clean end. Raises DirectoryBusy within a second, with nothing changed, where another process writes,
+    and StorageFailed where the directory cannot be made or locked.
+    """
+    with storing(directory):
+        make_directory(directory)
+    with hold(directory) as lock:
+        sweep(directory)
+        yield lock
+
+
+def _publish(path: Path, fill: Callable[[Path], None]) -> None:
+    temporary = temporary_of(path)
+    with storing(path):
+        make_directory(path.parent)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DirectoryBusy(f"{directory}: another process writes here; wait for it or stop it") from None
-        yield
+            fill(temporary)
+            retried(operations.replace, temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                retried(operations.unlink, temporary)
+            raise
+        sync_directory(path.parent)

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nishimori.chains.files import quarantine
-from nishimori.chains.segments import Arrays, publish_arrays, read_file
+from nishimori.chains.files import discard, quarantine
+from nishimori.chains.segments import Arrays, publish_arrays, read_arrays
 from nishimori.chains.stop import StopRequest
 from nishimori.chains.survey import Survey, name_of, survey
 from nishimori.description.errors import BadInput
@@ -51,7 +51,7 @@ class Journal:
         if not path.exists():
             return None
         try:
-            return read_file(path)[0]
+            return read_arrays(path)
         except BadInput:
             self.tell(f"{path} was damaged; it lies at {quarantine(path)} now")
             return None
@@ -106,4 +106,4 @@ class Journal:
     def _prune(self, number: int) -> None:
         old = number - LATEST_STATES
         if old >= 0 and old % STATES_APART:
-            self._state(old).unlink(missing_ok=True)
+            discard(self._state(old))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nishimori.chains.files import quarantine
-from nishimori.chains.segments import Arrays, read_file
+from nishimori.chains.segments import Arrays, read_stored
 from nishimori.description.errors import BadInput
 
 
@@ -88,7 +88,8 @@ def survey(directory: Path, tell: Callable[[str], None]) -> Survey:
 
 
 def _committed(path: Path) -> Committed:
-    arrays, attributes = read_file(path)
+    stored = read_stored(path)
+    arrays, attributes = stored.arrays, stored.attributes
     first = int(attributes.get("first", 0))
     steps = arrays.get("statistics", {}).get("num_steps")
     if attributes.get("segment") != int(path.stem) or steps is None:

@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     import tyro
 
+    from nishimori.chains.files import DirectoryBusy, StorageFailed
     from nishimori.cli.overlay import overlay
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
@@ -28,6 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="Sample deep Bayesian networks trained on matched teachers; lay theory over the measurements.",
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
-    except BadInput as refusal:
+    except (BadInput, DirectoryBusy, StorageFailed) as refusal:
         print(f"nishimori: {refusal}", file=sys.stderr)
         return WRONG_INPUT

@@ -111,7 +111,6 @@ def _require_runnable(path: Path, experiment: Experiment) -> None:
 
 
 def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
-    from nishimori.chains.files import DirectoryBusy
     from nishimori.chains.progress import reporter
     from nishimori.executors.local import run_points
 
@@ -120,10 +119,7 @@ def _run(out: Path, experiment: Experiment) -> list[dict[str, Any]]:
     def progress(number: int, point: Point) -> Callable[[str, int, int, float], None]:
         return reporter(f"[{number + 1}/{count}] {describe(system.parameters(point.config))}")
 
-    try:
-        return run_points(system, experiment, out, progress)
-    except DirectoryBusy as refusal:
-        raise BadInput(str(refusal)) from None
+    return run_points(system, experiment, out, progress)
 
 
 def _publish(out: Path, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nishimori.chains.files import DirectoryBusy, exclusive, publish_json
+from nishimori.chains.files import exclusive, publish_json
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment
@@ -35,26 +35,21 @@ def finished(out: Path, experiment: Experiment) -> bool:
 def claim(out: Path, experiment: Experiment, provenance: Callable[[], Mapping[str, Any]]) -> None:
     """Make `out` this experiment's directory: publish run.json, with `provenance()`, unless it is there.
 
-    Raises BadInput where another process plans the same directory or it cannot be written.
+    Raises DirectoryBusy where another process plans the same directory, StorageFailed where it cannot be written.
     """
     manifest = out / "run.json"
-    try:
-        with exclusive(out):
-            if not manifest.exists():
-                publish_json(
-                    manifest,
-                    {
-                        "schema": SCHEMA,
-                        "identity": experiment.identity,
-                        "experiment": experiment.document,
-                        "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
-                        **provenance(),
-                    },
-                )
-    except DirectoryBusy as refusal:
-        raise BadInput(str(refusal)) from None
-    except OSError as error:
-        raise BadInput(f"{out} cannot be written ({error}); give a writable directory to --out") from None
+    with exclusive(out):
+        if not manifest.exists():
+            publish_json(
+                manifest,
+                {
+                    "schema": SCHEMA,
+                    "identity": experiment.identity,
+                    "experiment": experiment.document,
+                    "points": [{"id": point.identity, "swept": point.swept} for point in experiment.points],
+                    **provenance(),
+                },
+            )
 
 
 def _identity_of(manifest: Path) -> str:

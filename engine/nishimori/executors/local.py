@@ -1,10 +1,12 @@
 """Points one after the other, in this process. A finished point is never run again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nishimori.chains.files import exclusive
+from nishimori.chains.lock import Lock
 from nishimori.chains.progress import Progress
 from nishimori.chains.writers import PointWriter
 from nishimori.comparison.summaries import read_summary
@@ -31,6 +33,16 @@ def run_points(
 
 def _run_point(system: System, point: Point, writer: PointWriter) -> None:
     """Under the point's lock, unless another process finished it before the lock was had."""
-    with exclusive(writer.directory):
+    with exclusive(writer.directory) as lock:
         if not (writer.directory / "summary.json").exists():
-            system.run_point(point.config, writer)
+            system.run_point(point.config, replace(writer, progress=_beating(lock, writer.progress)))
+
+
+def _beating(lock: Lock, progress: Progress) -> Progress:
+    """`progress`, and a heartbeat with every transition."""
+
+    def told(phase: str, done: int, total: int, acceptance: float) -> None:
+        lock.beat()
+        progress(phase, done, total, acceptance)
+
+    return told

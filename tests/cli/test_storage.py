@@ -1,0 +1,72 @@
+"""A run whose disk is full, and one whose directory another process writes into: exit code 2 and a sentence."""
+
+import errno
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from experiments import changed, write
+
+from nishimori.chains import lock as locks
+from nishimori.chains import storage
+from nishimori.chains.files import exclusive, publish_json
+from nishimori.chains.lock import holder_of
+from nishimori.cli import main
+from nishimori.description.experiment import load_experiment
+from nishimori.executors.local import run_points
+
+EXPERIMENT = changed(run__draws=20, run__warmup=4)
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_the_next_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    command = ["run", str(write(tmp_path / "e.toml", EXPERIMENT)), "--out", str(tmp_path / "out")]
+
+    def full(descriptor: int, content: memoryview) -> int:
+        if bytes(content[:4]) == b"\x89HDF":
+            os.write(descriptor, content[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage.operations, "write", full)
+        assert main(command) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"nishimori: {tmp_path / 'out'}")
+    assert message.endswith("000000.h5 cannot be written (No space left on device); free space there, then run again")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"run.json", "lock", "config.json", "calibration.json"}
+    assert all(path.stat().st_size == 0 for path in files if path.name == "lock")
+    assert main(command) in (0, 3)
+
+
+def test_a_directory_in_use_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    experiment, out = write(tmp_path / "e.toml", EXPERIMENT), tmp_path / "out"
+    with exclusive(out):
+        assert main(["run", str(experiment), "--out", str(out)]) == 2
+        assert os.listdir(out) == ["lock"]
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert str(out) in message and f"process {os.getpid()}" in message and "stop it" in message
+
+
+def test_a_point_that_is_sampled_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    heartbeats, told = [], []
+
+    def run_point(config: Any, writer: Any) -> None:
+        for done in range(3):
+            writer.progress("draws", done, 3, 0.8)
+            named = holder_of(writer.directory)
+            heartbeats.append(named and named.heartbeat)
+        publish_json(writer.directory / "summary.json", {})
+
+    monkeypatch.setattr(locks, "BETWEEN_BEATS", 0.0)
+    monkeypatch.setattr("nishimori.executors.local.read_summary", lambda path: {})
+    experiment = load_experiment(write(tmp_path / "e.toml", EXPERIMENT), [])
+    system: Any = SimpleNamespace(run_point=run_point)
+    run_points(system, experiment, tmp_path, lambda number, point: lambda *progress: told.append(progress))
+    assert heartbeats == sorted(set(heartbeats)) and len(heartbeats) == 3
+    assert [done for _, done, _, _ in told] == [0, 1, 2]
