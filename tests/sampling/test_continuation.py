@@ -218,7 +218,7 @@ def test_a_lost_segment_that_comes_out_otherwise_is_refused(copy: Path) -> None:
     record = other.calibration
     changed = Case(other.target, nm.HMC("rotation", step_size=0.11, num_steps=3), record_of(other.target, nm.HMC()))
     assert record.step_size != changed.calibration.step_size
-    with pytest.raises(BadInput, match="segment 2 was computed again and came out otherwise"):
+    with pytest.raises(BadInput, match=r"segment [12] was computed again and came out otherwise"):
         Case(other.target, nm.HMC("rotation"), changed.calibration).run(journal(copy))
 
 
