@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | overlay | theory | selftest`. Parses, calls the layers below, turns refusals into
-exit codes."""
+"""The command line: `nishimori run | export | overlay | theory | selftest`. Parses, calls the layers below, turns
+refusals into exit codes."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     import tyro
 
+    from nishimori.cli.export import export
     from nishimori.cli.overlay import overlay
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {"run": run, "overlay": overlay, "theory": theory, "selftest": selftest},
+            {"run": run, "export": export, "overlay": overlay, "theory": theory, "selftest": selftest},
             args=list(sys.argv[1:] if argv is None else argv),
             prog="nishimori",
             description="Sample deep Bayesian networks trained on matched teachers; lay theory over the measurements.",
