@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | export | overlay | theory | selftest`. Parses, calls the layers below, turns
-refusals into exit codes."""
+"""The command line: `nishimori run | plan | export | overlay | theory | selftest`. Parses, calls the layers below,
+turns refusals into exit codes."""
 
 import os
 import sys
@@ -15,15 +15,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from nishimori.cli.export import export
     from nishimori.cli.overlay import overlay
+    from nishimori.cli.plan import plan
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
     from nishimori.cli.theory import theory
 
+    commands = {"run": run, "plan": plan, "export": export, "overlay": overlay, "theory": theory, "selftest": selftest}
     # Read when torch loads its OpenMP. Threads that spin long while they wait cost a factor of seven on shared cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {"run": run, "export": export, "overlay": overlay, "theory": theory, "selftest": selftest},
+            commands,
             args=list(sys.argv[1:] if argv is None else argv),
             prog="nishimori",
             description="Sample deep Bayesian networks trained on matched teachers; lay theory over the measurements.",

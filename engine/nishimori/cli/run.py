@@ -49,13 +49,13 @@ def run(
         dry_run: print the points and stop.
         json: print the summary as one JSON object on stdout and nothing else there.
     """
-    loaded = _on_device(load_experiment(experiment, [override for group in set for override in group]), device)
+    loaded = on_device(load_experiment(experiment, [override for group in set for override in group]), device)
     if dry_run:
         print(_grid_json(loaded) if json else _grid(loaded))
         return DONE
     refuse_foreign(out, loaded)
     if not finished(out, loaded):
-        _require_runnable(experiment, loaded)
+        require_runnable(experiment, loaded)
     claim(out, loaded, lambda: versions(loaded.points[0].config.run.device))
     try:
         summaries = _run(out, loaded)
@@ -76,7 +76,8 @@ def run(
     return VERDICT_FAILED
 
 
-def _on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:
+def on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:
+    """With every point on the device that the command line names, if it names one."""
     if device is None:
         return experiment
     points = tuple(replace(point, config=_with_device(point.config, device)) for point in experiment.points)
@@ -102,7 +103,8 @@ def _grid(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def _require_runnable(path: Path, experiment: Experiment) -> None:
+def require_runnable(path: Path, experiment: Experiment) -> None:
+    """BadInput, with the file, for what the schema cannot see."""
     for point in experiment.points:
         try:
             SYSTEMS[point.config.system.kind].require_runnable(point.config)
