@@ -228,15 +228,17 @@ def test_what_is_advised_fits_and_no_more_would():
     asked = Counts(8, 10, Schedule(5, 1000, 1))
     gpu = Needs(Footprint(1000, 100, 300), leaves, asked, 2, on_gpu=True)
     free = gpu.on_device(asked) * 2 // 3
-    with pytest.raises(BadInput, match=r"8 chains of 10 instances .* on the GPU") as refusal:
+    with pytest.raises(BadInput, match=r"sampler.chains = 8, data.instances = 10 .* on the GPU") as refusal:
         gpu.require(gpu.on_device, free, "on the GPU")
-    chains, instances = (int(part.split()[0].strip(",")) for part in str(refusal.value).split(" = ")[1:3])
+    chains, instances = (
+        int(part.split()[0].strip(",")) for part in str(refusal.value).partition("ask for")[2].split(" = ")[1:3]
+    )
     for fits, more in (
         (replace(asked, chains=chains), replace(asked, chains=chains + 1)),
         (replace(asked, instances=instances), replace(asked, instances=instances + 1)),
     ):
         assert gpu.on_device(fits) <= free < gpu.on_device(more)
-    assert "run.draws =" not in str(refusal.value)
+    assert "run.thin" not in str(refusal.value)
     free = gpu.on_host(asked) * 2 // 3
     with pytest.raises(BadInput, match=r"run.draws = \d+ and run.thin = \d+") as refusal:
         gpu.require(gpu.on_host, free, "of memory")

@@ -33,7 +33,7 @@ def chains_that_fit(target: Target, sampler: Sampler | None, plan: ChainPlan) ->
 def _sentence(target: Target, sampler: Sampler | None, plan: ChainPlan, free: int) -> str:
     starts = len(set(plan.starts))
     together, asked = starts * (levels_of(sampler) if sampler else 1), len(plan.chains) // starts
-    whose, room = f"of {counted(len(target.instances), 'instance')}", sized(free)
+    whose, room = f"of {_counted(len(target.instances), 'instance')}", sized(free)
     known = footprint(target) if isinstance(target, NetworkTarget) else None
     if known is None or known.of(asked * together) <= free:
         smaller = f"a smaller {'density' if known is None else 'network'}"
@@ -53,10 +53,10 @@ def _sentence(target: Target, sampler: Sampler | None, plan: ChainPlan, free: in
 
 def _chains(count: int, starts: int) -> str:
     """As a user counts them."""
-    return counted(count, "chain") + (" per start" if starts > 1 else "")
+    return _counted(count, "chain") + (" per start" if starts > 1 else "")
 
 
-def counted(count: int, what: str) -> str:
+def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 

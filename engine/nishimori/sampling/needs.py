@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nishimori.chains.loop import Schedule
 from nishimori.description.errors import BadInput
 from nishimori.models.footprint import Footprint
-from nishimori.sampling.memory import counted, sized
+from nishimori.sampling.memory import sized
 from nishimori.sampling.storage import Leaves
 
 
@@ -64,10 +64,10 @@ class Needs:
         asked = self.asked
         if need(asked) <= free:
             return
-        what = f"{counted(asked.chains, 'chain')} of {counted(asked.instances, 'instance')}"
         raise BadInput(
-            f"sampler.chains, data.instances and run.draws: {what} with {asked.schedule.draws} draws need about "
-            f"{sized(need(asked))} {where} and {sized(free)} are free; {self._advice(need, free)}"
+            f"sampler.chains = {asked.chains}, data.instances = {asked.instances} and run.draws = "
+            f"{asked.schedule.draws} need about {sized(need(asked))} {where} and {sized(free)} are free; "
+            f"{self._advice(need, free)}"
         )
 
     def _advice(self, need: Callable[[Counts], int], free: int) -> str:
