@@ -9,6 +9,7 @@ from processes import python
 import nishimori
 
 HEAVY = {"torch", "numba", "triton"}
+HELP = [[], ["overlay"], ["export"], ["plan"], ["run"]]
 THEORY = ["theory", "--activation", "tanh", "--depth", "2", "--sample-ratio", "2", "--noise-variance", "0.1"]
 
 COMMAND = """
@@ -46,7 +47,7 @@ def test_the_package_imports_nothing_heavy():
     assert not HEAVY & set(result.stdout.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["overlay", "--help"], ["run", "--help"], THEORY], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*([*words, "--help"] for words in HELP), THEORY], ids=" ".join)
 def test_a_light_command_imports_nothing_heavy(arguments: list[str]):
     code, modules, output = command(arguments)
     assert code == 0

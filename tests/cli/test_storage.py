@@ -13,6 +13,7 @@ from nishimori.chains import lock as locks
 from nishimori.chains import storage
 from nishimori.chains.files import exclusive, publish_json
 from nishimori.chains.lock import holder_of
+from nishimori.chains.stop import StopRequest
 from nishimori.cli import main
 from nishimori.description.experiment import load_experiment
 from nishimori.executors.local import run_points
@@ -67,6 +68,13 @@ def test_a_point_that_is_sampled_beats(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("nishimori.executors.local.read_summary", lambda path: {})
     experiment = load_experiment(write(tmp_path / "e.toml", EXPERIMENT), [])
     system: Any = SimpleNamespace(run_point=run_point)
-    run_points(system, experiment, tmp_path, lambda number, point: lambda *progress: told.append(progress))
+    run_points(
+        system,
+        experiment,
+        tmp_path,
+        lambda number, point: lambda *progress: told.append(progress),
+        print,
+        StopRequest(),
+    )
     assert heartbeats == sorted(set(heartbeats)) and len(heartbeats) == 3
     assert [done for _, done, _, _ in told] == [0, 1, 2]

@@ -143,7 +143,12 @@ def typical_step(step_size: Tensor) -> float:
 
 def num_scans(state: State) -> int:
     """Enough trajectories to see correlations to a few per cent."""
-    return max(6, math.ceil(LEAST_TRAJECTORIES / state.energy.numel()))
+    return scans_of(state.energy.numel())
+
+
+def scans_of(trajectories: int) -> int:
+    """As many scans of so many trajectories each."""
+    return max(6, math.ceil(LEAST_TRAJECTORIES / trajectories))
 
 
 def _scan(

@@ -125,7 +125,7 @@ def read_stored(path: Path) -> Stored:
         raise BadInput(f"{path}: not of schema {SCHEMA}; use the version of nishimori that wrote it")
     if digest(stored.arrays) != stored.attributes.get("digest"):
         raise BadInput(f"{path} does not match the digest it carries; {REMEDY}")
-    if stored.attributes.get(SEAL, _seal(stored.attributes)) != _seal(stored.attributes):
+    if stored.attributes.pop(SEAL, _seal(stored.attributes)) != _seal(stored.attributes):
         raise BadInput(f"{path} has attributes that do not match their hash; {REMEDY}")
     return stored
 

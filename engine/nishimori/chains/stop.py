@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 from nishimori.chains.progress import Progress
@@ -24,8 +24,8 @@ class Stopped(Exception):
 class StopRequest:
     """Whether this process was asked to end, and why."""
 
-    _signal: str = ""
-    _deadline: float = float("inf")
+    _signal: str = field(default="", init=False)
+    _deadline: float = field(default=float("inf"), init=False)
 
     @property
     def reason(self) -> str:

@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | overlay | theory | selftest`. Parses, calls the layers below, turns refusals into
-exit codes."""
+"""The command line: `nishimori run | resume | plan | export | overlay | theory | selftest`. Parses, calls the layers
+below, turns refusals into exit codes."""
 
 import os
 import sys
@@ -14,16 +14,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     import tyro
 
     from nishimori.chains.files import DirectoryBusy, StorageFailed
+    from nishimori.cli.export import export
     from nishimori.cli.overlay import overlay
+    from nishimori.cli.plan import plan
+    from nishimori.cli.resume import resume
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
     from nishimori.cli.theory import theory
 
+    commands = {
+        "run": run,
+        "resume": resume,
+        "plan": plan,
+        "export": export,
+        "overlay": overlay,
+        "theory": theory,
+        "selftest": selftest,
+    }
     # Read when torch loads its OpenMP. Threads that spin long while they wait cost a factor of seven on shared cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            {"run": run, "overlay": overlay, "theory": theory, "selftest": selftest},
+            commands,
             args=list(sys.argv[1:] if argv is None else argv),
             prog="nishimori",
             description="Sample deep Bayesian networks trained on matched teachers; lay theory over the measurements.",

@@ -8,7 +8,7 @@ from typing import Any
 from nishimori.chains.files import exclusive, publish_json
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import Experiment
+from nishimori.description.experiment import Experiment, expand
 
 
 def refuse_foreign(out: Path, experiment: Experiment) -> None:
@@ -50,6 +50,24 @@ def claim(out: Path, experiment: Experiment, provenance: Callable[[], Mapping[st
                     **provenance(),
                 },
             )
+
+
+def experiment_of(out: Path) -> Experiment:
+    """The experiment that a run directory holds. Raises BadInput where it holds none, or one that was changed."""
+    manifest = out / "run.json"
+    if not manifest.exists():
+        raise BadInput(f"{out} holds no run; give the directory that --out named")
+    identity = _identity_of(manifest)
+    document = json.loads(manifest.read_text(encoding="utf-8")).get("experiment")
+    if not isinstance(document, dict):
+        raise BadInput(f"{manifest} is not a run's manifest; restore the file, or run the experiment file again")
+    experiment = expand(document)
+    if experiment.identity != identity:
+        raise BadInput(
+            f"{manifest}: its experiment is not the one whose identity it names; restore the file, or run the "
+            "experiment file again"
+        )
+    return experiment
 
 
 def _identity_of(manifest: Path) -> str:

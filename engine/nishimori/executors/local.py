@@ -8,6 +8,7 @@ from typing import Any
 from nishimori.chains.files import exclusive
 from nishimori.chains.lock import Lock
 from nishimori.chains.progress import Progress
+from nishimori.chains.stop import StopRequest, stopping
 from nishimori.chains.writers import PointWriter
 from nishimori.comparison.summaries import read_summary
 from nishimori.description.experiment import Experiment, Point
@@ -19,14 +20,22 @@ def run_points(
     experiment: Experiment,
     directory: Path,
     progress: Callable[[int, Point], Progress],
+    tell: Callable[[str], None],
+    stop: StopRequest,
 ) -> list[dict[str, Any]]:
-    """Run every point that has no summary yet; returns the summaries of all, in the order of the grid."""
+    """Run every point that has no summary yet; returns the summaries of all, in the order of the grid.
+
+    `tell` is given a sentence for whatever was found damaged. Raises Stopped where `stop` asks for it, with everything
+    committed that was done.
+    """
     summaries = []
     for number, point in enumerate(experiment.points):
         home = directory / "points" / point.identity
         finished = home / "summary.json"
         if not finished.exists():
-            _run_point(system, point, PointWriter(home, len(experiment.points), progress(number, point)))
+            stop.obey()
+            told = stopping(progress(number, point), stop)
+            _run_point(system, point, PointWriter(home, len(experiment.points), told, tell, stop))
         summaries.append(read_summary(finished))
     return summaries
 

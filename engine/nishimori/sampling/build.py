@@ -1,7 +1,7 @@
 """From a config to what is sampled and how: the one place that knows which name of an experiment file means which
 class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -120,11 +120,20 @@ def hmc_named(config: Config, integrator: str) -> HMC:
 
 def as_long(sampler: Sampler, num_steps: int) -> Sampler:
     """The same with trajectories of so many steps, where it has any."""
+    return _along(sampler, {"num_steps": num_steps, "path_length": None})
+
+
+def as_far(sampler: Sampler, path_length: float) -> Sampler:
+    """The same with trajectories of this length, where it has any and leaves their length open."""
+    if sampler.num_steps is not None or sampler.path_length is not None:
+        return sampler
+    return _along(sampler, {"path_length": path_length})
+
+
+def _along(sampler: Sampler, lengths: Mapping[str, Any]) -> Sampler:
     if isinstance(sampler, ReplicaExchange):
-        return replace(sampler, sampler=as_long(sampler.sampler, num_steps))
-    if isinstance(sampler, HMC | UnderdampedLangevin | MCLMC):
-        return replace(sampler, num_steps=num_steps, path_length=None)
-    return sampler
+        return replace(sampler, sampler=_along(sampler.sampler, lengths))
+    return replace(sampler, **lengths) if isinstance(sampler, HMC | UnderdampedLangevin | MCLMC) else sampler
 
 
 def _chosen(record: CalibrationRecord | None) -> Choice:

@@ -16,19 +16,13 @@ def load(directory: str | Path) -> Run:
     Teachers and data are drawn again from their seeds; draws, moments and the final state are read. Nothing in the
     files is executed. Raises BadInput, with the file, for anything that is missing, foreign or damaged.
     """
-    home = _home(Path(directory))
-    config = read_json(home / "config.json", Config)
-    point = identity(config)
-    if point != home.name:
-        raise BadInput(
-            f"{home}: config.json is that of point {point}; give the directory of one point as it was written"
-        )
-    batches = sorted(path for path in (home / BATCHES).glob("[0-9]*") if path.is_dir())
-    return RunParts.joined([RunParts.read(part) for part in batches or [home]]).run(config)
+    home = home_of(Path(directory))
+    config = config_of(home)
+    return parts_of(home).run(config)
 
 
-def _home(directory: Path) -> Path:
-    """The directory of one point."""
+def home_of(directory: Path) -> Path:
+    """The directory of one point: `directory` or the only point in it."""
     if (directory / "config.json").exists():
         return directory
     points = sorted(path for path in directory.glob("points/*") if path.is_dir())
@@ -38,3 +32,20 @@ def _home(directory: Path) -> Path:
         names = ", ".join(f"points/{path.name}" for path in points)
         raise BadInput(f"{directory} holds {len(points)} points; load one of them: {names}")
     return points[0]
+
+
+def config_of(home: Path) -> Config:
+    """What the point in `home` was made with; raises BadInput where the directory has another point's name."""
+    config = read_json(home / "config.json", Config)
+    point = identity(config)
+    if point != home.name:
+        raise BadInput(
+            f"{home}: config.json is that of point {point}; give the directory of one point as it was written"
+        )
+    return config
+
+
+def parts_of(home: Path) -> RunParts:
+    """What the point in `home` left, its batches joined."""
+    batches = sorted(path for path in (home / BATCHES).glob("[0-9]*") if path.is_dir())
+    return RunParts.joined([RunParts.read(part) for part in batches or [home]])

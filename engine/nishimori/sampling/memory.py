@@ -12,7 +12,7 @@ from nishimori.measurement.observers import NetworkTarget
 from nishimori.models.footprint import footprint
 from nishimori.models.target import Target
 from nishimori.samplers.base import Sampler
-from nishimori.samplers.replica_exchange import ReplicaExchange
+from nishimori.sampling.storage import levels_of
 
 GIB, MIB = 2**30, 2**20
 
@@ -32,8 +32,8 @@ def chains_that_fit(target: Target, sampler: Sampler | None, plan: ChainPlan) ->
 
 def _sentence(target: Target, sampler: Sampler | None, plan: ChainPlan, free: int) -> str:
     starts = len(set(plan.starts))
-    together, asked = starts * _levels(sampler), len(plan.chains) // starts
-    whose, room = f"of {_counted(len(target.instances), 'instance')}", _size(free)
+    together, asked = starts * (levels_of(sampler) if sampler else 1), len(plan.chains) // starts
+    whose, room = f"of {_counted(len(target.instances), 'instance')}", sized(free)
     known = footprint(target) if isinstance(target, NetworkTarget) else None
     if known is None or known.of(asked * together) <= free:
         smaller = f"a smaller {'density' if known is None else 'network'}"
@@ -42,18 +42,13 @@ def _sentence(target: Target, sampler: Sampler | None, plan: ChainPlan, free: in
     fit = known.chains_within(free) // together
     if fit == 0:
         return (
-            f"not even one chain {whose} fits on the GPU: it needs about {_size(known.of(together))} and {room} are "
+            f"not even one chain {whose} fits on the GPU: it needs about {sized(known.of(together))} and {room} are "
             'free; use a smaller network, fewer samples or instances, or device "cpu"'
         )
     return (
-        f"{_chains(asked, starts)} {whose} need about {_size(known.of(asked * together))} on the GPU and {room} are "
+        f"{_chains(asked, starts)} {whose} need about {sized(known.of(asked * together))} on the GPU and {room} are "
         f"free; ask for {_chains(fit, starts)} or fewer, or a smaller network"
     )
-
-
-def _levels(sampler: Sampler | None) -> int:
-    """Replicas of a chain."""
-    return len(sampler.ladder) if isinstance(sampler, ReplicaExchange) else 1
 
 
 def _chains(count: int, starts: int) -> str:
@@ -65,6 +60,6 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _size(count: int) -> str:
+def sized(count: int) -> str:
     """Of so many bytes."""
     return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / MIB:.1f} MiB"
