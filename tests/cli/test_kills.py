@@ -1,0 +1,105 @@
+"""One run, killed again and again at random moments and inside commits: nothing committed is lost, and in the end its
+digest is that of the run that was left alone."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from experiments import changed, write
+from processes import ENVIRONMENT, ROOT, nishimori
+
+from nishimori.chains.segments import read_stored
+
+EXPERIMENT = changed(run__warmup=60, run__draws=600, run__segment_seconds=0.005)
+KILLS = [pytest.param(25), pytest.param(200, marks=pytest.mark.validate)]
+LATEST = 3.0
+"""Seconds after which a process is killed at the latest: start-up takes most of it."""
+MOST_CALLS = 60
+"""A commit takes sixteen system calls."""
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("alone")
+    done = nishimori("run", str(write(home / "e.toml", EXPERIMENT)), "--out", str(home / "run"))
+    assert done.returncode in (0, 3), done.stderr
+    return home / "run"
+
+
+def digest_of(run: Path) -> str:
+    (summary,) = run.glob("points/*/summary.json")
+    return json.loads(summary.read_text(encoding="utf-8"))["digest"]
+
+
+def committed(run: Path) -> list[tuple[str, str]]:
+    """Every visible file is whole; the segments there are, with their digests."""
+    for path in run.rglob("*.json"):
+        json.loads(path.read_text(encoding="utf-8"))
+    segments = []
+    for path in sorted(run.glob("points/*/s*/[0-9]*.h5")):
+        stored = read_stored(path)
+        if path.parent.name == "segments":
+            segments.append((path.name, str(stored.attributes["digest"])))
+    return segments
+
+
+def killed_at_random(run: list[str], number: int, chance: random.Random) -> None:
+    """Every other time inside a commit."""
+    if number % 2:
+        command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(chance.randint(1, MOST_CALLS)), *run]
+        subprocess.run(command, env=ENVIRONMENT, capture_output=True)
+        return
+    command = [sys.executable, "-m", "nishimori.cli", *run]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(chance.uniform(0, LATEST))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_again_and_again_it_ends_the_same(kills: int, left_alone: Path, tmp_path: Path) -> None:
+    out, chance = tmp_path / "run", random.Random(kills)
+    arguments = ["run", str(write(tmp_path / "e.toml", EXPERIMENT)), "--out", str(out)]
+    seen: list[tuple[str, str]] = []
+    growth = 0
+    for number in range(kills):
+        killed_at_random(arguments, number, chance)
+        now = committed(out)
+        assert now[: len(seen)] == seen
+        growth += len(now) > len(seen)
+        seen = now
+    assert len(seen) >= 20 and growth >= kills / 5
+    done = nishimori("resume", str(out)) if (out / "run.json").exists() else nishimori(*arguments)
+    assert done.returncode in (0, 3), done.stderr
+    assert committed(out)[: len(seen)] == seen
+    assert digest_of(out) == digest_of(left_alone)
+    assert not list(out.rglob("*.tmp.*"))
+
+
+REQUESTS = [*((name, []) for name in ("SIGTERM", "SIGUSR2", "SIGINT")), ("", ["--wall-time", "0.001"])]
+
+
+@pytest.mark.parametrize(("name", "options"), REQUESTS, ids=str)
+def test_on_request_it_commits_and_can_go_on(name: str, options: list[str], left_alone: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    experiment = write(tmp_path / "e.toml", changed(run__warmup=60, run__draws=600, run__segment_seconds=1e6))
+    command = [sys.executable, "-m", "nishimori.cli", "run", str(experiment), "--out", str(out), *options]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if name:
+        assert process.stderr is not None
+        while not list(out.glob("points/*/calibration.json")):
+            assert process.poll() is None
+        process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert f"nishimori resume {out} goes on" in said and (name or "the wall time is over") in said
+    done = nishimori("resume", str(out), "--json")
+    assert done.returncode in (0, 3), done.stderr
+    assert digest_of(out) == digest_of(left_alone)
+    assert json.loads(done.stdout)["points"][0]["digest"] == digest_of(out)
