@@ -168,7 +168,7 @@ def test_killed_and_run_again_equals_the_uninterrupted_run(
     assert 1 <= len(points(out)) < 4
     if kill == signal.SIGINT:
         assert victim.returncode == 75
-        assert "run again" in message
+        assert f"nishimori resume {out} goes on" in message
     assert not list(out.rglob("*.tmp.*")) or kill == signal.SIGKILL
     done = nishimori("run", str(experiment), "--out", str(out))
     assert done.returncode in (0, 3), done.stderr
