@@ -193,7 +193,12 @@ def test_a_damaged_calibration_record_is_named(tmp_path: Path, capsys: pytest.Ca
     record = out / "points" / point.identity / "calibration.json"
     record.write_text('{"instances": [0]}', encoding="utf-8")
     assert run(experiment, out) == 2
-    assert f"{record} cannot be read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{record}: not a calibration record" in said and f"remove {record.parent} to sample anew" in said
+    record.unlink()
+    assert run(experiment, out) == 2
+    assert f"{record} is missing beside draws" in capsys.readouterr().err
+    record.write_text('{"instances": [0]}', encoding="utf-8")
     (out / "points" / point.identity / "segments/000000.h5").unlink()
     assert run(experiment, out) == 2
     message = capsys.readouterr().err

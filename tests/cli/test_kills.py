@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from nishimori.chains.segments import read_stored
 
 EXPERIMENT = changed(run__warmup=60, run__draws=600, run__segment_seconds=0.005)
 KILLS = [pytest.param(25), pytest.param(200, marks=pytest.mark.validate)]
-LATEST = 3.0
-"""Seconds after which a process is killed at the latest: start-up takes most of it."""
-MOST_CALLS = 60
+STARTING, PATIENCE = 2.0, 120.0
+"""Seconds."""
+MOST_CALLS = 160
 """A commit takes sixteen system calls."""
 
 
@@ -47,19 +48,24 @@ def committed(run: Path) -> list[tuple[str, str]]:
     return segments
 
 
-def killed_at_random(run: list[str], number: int, chance: random.Random) -> None:
-    """Every other time inside a commit."""
+def killed_at_random(run: list[str], out: Path, number: int, chance: random.Random) -> None:
+    """By turns: at start-up, inside a commit, soon after it went on, and inside a commit again."""
     if number % 2:
         command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(chance.randint(1, MOST_CALLS)), *run]
         subprocess.run(command, env=ENVIRONMENT, capture_output=True)
         return
-    command = [sys.executable, "-m", "nishimori.cli", *run]
+    command, before = [sys.executable, "-m", "nishimori.cli", *run], count(out)
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(chance.uniform(0, LATEST))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    begun = time.monotonic()
+    while number % 4 and process.poll() is None and count(out) == before:
+        assert time.monotonic() - begun < PATIENCE
+    time.sleep(chance.uniform(0, 0.1 if number % 4 else STARTING))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def count(out: Path) -> int:
+    return len(list(out.glob("points/*/segments/[0-9]*.h5")))
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -69,7 +75,7 @@ def test_killed_again_and_again_it_ends_the_same(kills: int, left_alone: Path, t
     seen: list[tuple[str, str]] = []
     growth = 0
     for number in range(kills):
-        killed_at_random(arguments, number, chance)
+        killed_at_random(arguments, out, number, chance)
         now = committed(out)
         assert now[: len(seen)] == seen
         growth += len(now) > len(seen)

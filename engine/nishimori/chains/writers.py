@@ -50,14 +50,18 @@ class PointWriter:
         publish_json(self.directory / "config.json", config)
 
     def calibration(self) -> CalibrationRecord | None:
-        """The record an earlier attempt published, if any. Raises BadInput where the file is not such a record."""
-        path = self.directory / "calibration.json"
-        if not path.exists():
+        """The record an earlier attempt published, if any. Raises BadInput where the file is not such a record, or is
+        gone and draws are there that were made with it."""
+        path, begun = self.directory / "calibration.json", any((self.directory / "segments").glob("[0-9]*.h5"))
+        if not path.exists() and not begun:
             return None
+        anew = f"remove {self.directory} to sample anew" if begun else "remove the file to calibrate anew"
         try:
             return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
+        except FileNotFoundError:
+            raise BadInput(f"{path} is missing beside draws that were made with it; restore it, or {anew}") from None
         except msgspec.DecodeError as error:
-            raise BadInput(f"{path}: not a calibration record ({error}); remove the file to calibrate anew") from None
+            raise BadInput(f"{path}: not a calibration record ({error}); restore it, or {anew}") from None
 
     def publish_calibration(self, record: CalibrationRecord) -> None:
         publish_json(self.directory / "calibration.json", msgspec.to_builtins(record))
