@@ -19,7 +19,7 @@ KILLS = [pytest.param(25), pytest.param(200, marks=pytest.mark.validate)]
 LATEST = 3.0
 """Seconds after which a process is killed at the latest: start-up takes most of it."""
 MOST_CALLS = 60
-"""A commit takes sixteen system calls."""
+"""A commit takes twenty-four system calls."""
 
 
 @pytest.fixture(scope="module")
