@@ -20,7 +20,7 @@ KILLS = [pytest.param(25), pytest.param(200, marks=pytest.mark.validate)]
 STARTING, PATIENCE = 2.0, 120.0
 """Seconds."""
 MOST_CALLS = 160
-"""A commit takes sixteen system calls."""
+"""A commit takes twenty-four system calls."""
 
 
 @pytest.fixture(scope="module")

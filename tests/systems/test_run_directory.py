@@ -47,7 +47,7 @@ def test_the_run_directory_holds_what_the_contract_names(finished: tuple[Path, P
         home = out / "points" / point["id"]
         names = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
         assert names == {
-            *("config.json", "calibration.json", "summary.json", "lock"),
+            *("config.json", "calibration.json", "progress.json", "summary.json", "lock"),
             *("segments/000000.h5", "states/000000.h5"),
         }
 

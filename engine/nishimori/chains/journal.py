@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nishimori.chains.files import discard, quarantine
+from nishimori.chains.headway import Headway, publish_headway
 from nishimori.chains.segments import Arrays, publish_arrays, read_arrays
 from nishimori.chains.stop import StopRequest
 from nishimori.chains.survey import Survey, name_of, survey
@@ -26,7 +27,8 @@ class Journal:
 
     `tell` is given a sentence for whatever was found damaged, and `stop` says whether the run is to end. Files are
     written by a thread of its own: `commit` comes back before its files are there, and waits for those of the commit
-    before. What goes wrong there is raised by the next `commit` or by `close`.
+    before. What goes wrong there is raised by the next `commit` or by `close`. After every commit
+    progress.json says how far the run has come.
     """
 
     directory: Path
@@ -37,6 +39,7 @@ class Journal:
     _next: int = 0
     _previous: str = ""
     _latest: float = 0.0
+    _milliseconds: int = 0
     _writing: "Future[str] | None" = None
     _writer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "journal"), repr=False)
 
@@ -56,19 +59,24 @@ class Journal:
             self.tell(f"{path} was damaged; it lies at {quarantine(path)} now")
             return None
 
-    def go_on_after(self, number: int, previous: str) -> None:
-        """The next commit is the one after segment `number`, whose digest is `previous`; -1 and "" for the first."""
+    def go_on_after(self, number: int, previous: str, milliseconds: int = 0) -> None:
+        """The next commit is the one after segment `number`, whose digest is `previous`; -1 and "" for the first.
+        So far it took `milliseconds`."""
         self._next, self._previous, self._latest = number + 1, previous, self.clock()
+        self._milliseconds = milliseconds
 
     def due(self) -> bool:
         """Whether a commit has become due."""
         return self.clock() - self._latest >= self.seconds
 
-    def commit(self, first: int, segment: Arrays, state: Arrays) -> None:
-        """Of the transitions since `first`; the arrays are the journal's from now on."""
+    def commit(self, first: int, segment: Arrays, state: Arrays, headway: Callable[[], Headway] | None = None) -> None:
+        """Of the transitions since `first`; the arrays are the journal's from now on. `headway` is called by the thread
+        that writes, for progress.json, which is left as it was without it."""
         self._wait()
-        number, self._next, self._latest = self._next, self._next + 1, self.clock()
-        self._writing = self._writer.submit(self._write, number, first, segment, state)
+        now = self.clock()
+        took, self._latest = round(1000 * (now - self._latest)), now
+        number, self._next = self._next, self._next + 1
+        self._writing = self._writer.submit(self._write, number, first, segment, state, took, headway)
 
     def repair(self, number: int, first: int, previous: str, segment: Arrays) -> None:
         """Publish segment `number` again, which had been lost."""
@@ -90,14 +98,25 @@ class Journal:
             writing, self._writing = self._writing, None
             self._previous = writing.result()
 
-    def _write(self, number: int, first: int, segment: Arrays, state: Arrays) -> str:
+    def _write(
+        self,
+        number: int,
+        first: int,
+        segment: Arrays,
+        state: Arrays,
+        milliseconds: int,
+        headway: Callable[[], Headway] | None,
+    ) -> str:
         self.restore_state(number, state)
-        content = self._publish_segment(number, first, self._previous, segment)
+        content = self._publish_segment(number, first, self._previous, segment, milliseconds)
         self._prune(number)
+        self._milliseconds += milliseconds
+        if headway:
+            publish_headway(self.directory, headway(), self._milliseconds / 1000)
         return content
 
-    def _publish_segment(self, number: int, first: int, previous: str, segment: Arrays) -> str:
-        attributes = {"segment": number, "first": first, "previous": previous}
+    def _publish_segment(self, number: int, first: int, previous: str, segment: Arrays, milliseconds: int = 0) -> str:
+        attributes = {"segment": number, "first": first, "previous": previous, "milliseconds": milliseconds}
         return publish_arrays(self.directory / "segments" / name_of(number), segment, attributes)
 
     def _state(self, number: int) -> Path:

@@ -11,13 +11,15 @@ from nishimori.description.errors import BadInput
 
 @dataclass(frozen=True, eq=False)
 class Committed:
-    """A segment that is whole: transitions `first` to `last`, not included."""
+    """A segment that is whole: transitions `first` to `last`, not included, which took `milliseconds`, 0 where that is
+    not known."""
 
     first: int
     last: int
     digest: str
     previous: str
     arrays: Arrays
+    milliseconds: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,11 @@ class Survey:
     @property
     def newest(self) -> int:
         return max(self.segments, default=-1)
+
+    @property
+    def milliseconds(self) -> int:
+        """That all segments took, as far as it is known."""
+        return sum(segment.milliseconds for segment in self.segments.values())
 
     @property
     def holes(self) -> list[int]:
@@ -94,7 +101,8 @@ def _committed(path: Path) -> Committed:
     steps = arrays.get("statistics", {}).get("num_steps")
     if attributes.get("segment") != int(path.stem) or steps is None:
         raise BadInput(f"{path} is no segment of that number; restore the file or run this point again")
-    return Committed(first, first + len(steps), str(attributes["digest"]), str(attributes.get("previous", "")), arrays)
+    digest, previous = str(attributes["digest"]), str(attributes.get("previous", ""))
+    return Committed(first, first + len(steps), digest, previous, arrays, int(attributes.get("milliseconds", 0)))
 
 
 def _reachable(whole: dict[int, Committed], folder: Path, tell: Callable[[str], None]) -> dict[int, Committed]:

@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | resume | plan | export | overlay | theory | selftest`. Parses, calls the layers
-below, turns refusals into exit codes."""
+"""The command line: `nishimori run | resume | status | plan | export | overlay | theory | selftest`. Parses, calls the
+layers below, turns refusals into exit codes."""
 
 import os
 import sys
@@ -20,11 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from nishimori.cli.resume import resume
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
+    from nishimori.cli.status import status
     from nishimori.cli.theory import theory
 
     commands = {
         "run": run,
         "resume": resume,
+        "status": status,
         "plan": plan,
         "export": export,
         "overlay": overlay,

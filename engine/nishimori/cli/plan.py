@@ -12,11 +12,11 @@ from nishimori.cli.run import on_device, require_runnable
 from nishimori.comparison.tables import describe, table
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Point, load_experiment
+from nishimori.description.units import duration, sized
 from nishimori.systems import SYSTEMS
 from nishimori.systems.plan import Planner, PointPlan, documented
 
 HEADER = ("point", "chains", "steps", "memory", "record", "disk", "calibration", "sampling", "information", "time")
-MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def plan(
@@ -80,8 +80,6 @@ def _json(points: Sequence[Point], plans: Sequence[PointPlan]) -> str:
 
 
 def _table(points: Sequence[Point], plans: Sequence[PointPlan]) -> str:
-    from nishimori.sampling.memory import sized
-
     rows = []
     for point, plan in zip(points, plans, strict=True):
         bytes_of = map(sized, (plan.device_memory, plan.record_memory, plan.disk_bytes))
@@ -95,11 +93,3 @@ def _table(points: Sequence[Point], plans: Sequence[PointPlan]) -> str:
     batches = max(plan.most_batches for plan in plans)
     note = f"\nof one batch of instances; error targets may take up to {batches} times disk and time"
     return table(HEADER, rows) + (note if batches > 1 else "")
-
-
-def duration(seconds: float) -> str:
-    """In the unit that suits it."""
-    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.1f} s"

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from nishimori.theory.roots import root
 
@@ -129,6 +129,8 @@ def fit_power(points: SizedPoints) -> PowerFit:
     fits = [fit_limit(points, power) for power in grid.tolist()]
     at = int(np.argmin([fit.chi_square for fit in fits]))
     bracket = (grid[max(at - 1, 0)], grid[min(at + 1, GRID - 1)])
+    from scipy import optimize  # it loads slowly, and few commands need it
+
     found: Any = optimize.minimize_scalar(_chi_square, args=(points,), bounds=bracket, method="bounded")
     best = min(fit_limit(points, float(found.x)), fits[at], key=lambda fit: fit.chi_square)
     freedom = len(points.sizes) - 3

@@ -6,6 +6,7 @@ from nishimori.chains.stop import Stopped
 from nishimori.chains.survey import Survey
 from nishimori.description.errors import BadInput
 from nishimori.models.layout import Position
+from nishimori.sampling.headway import Meter
 from nishimori.sampling.in_time import whole
 from nishimori.sampling.moving import Moving
 
@@ -27,7 +28,7 @@ def go_on(moving: Moving, position: Position, journal: Journal) -> None:
         journal.tell(f"{_told(moving, found, state + 1, newest)} are drawn again: their state is lost")
         _replay(moving, journal, found, state + 1, newest)
         journal.restore_state(newest, moving.state_arrays())
-    journal.go_on_after(newest, found.digest(newest))
+    journal.go_on_after(newest, found.digest(newest), found.milliseconds)
     try:
         _commit_all(moving, journal)
     finally:
@@ -35,12 +36,12 @@ def go_on(moving: Moving, position: Position, journal: Journal) -> None:
 
 
 def _commit_all(moving: Moving, journal: Journal) -> None:
-    committed = moving.step
+    committed, meter = moving.step, Meter(moving.record)
     for step in moving.advance():
         ended = step == moving.schedule.transitions
         stop = "" if ended else journal.stop.reason
         if ended or stop or journal.due():
-            journal.commit(committed, moving.groups(committed), moving.state_arrays())
+            journal.commit(committed, moving.groups(committed), moving.state_arrays(), meter.look(step))
             committed = step
         if stop:
             raise Stopped(stop)

@@ -8,13 +8,12 @@ import torch
 
 from nishimori.chains.start import ChainPlan
 from nishimori.description.errors import BadInput
+from nishimori.description.units import sized
 from nishimori.measurement.observers import NetworkTarget
 from nishimori.models.footprint import footprint
 from nishimori.models.target import Target
 from nishimori.samplers.base import Sampler
 from nishimori.sampling.storage import levels_of
-
-GIB, MIB = 2**30, 2**20
 
 
 @contextmanager
@@ -58,8 +57,3 @@ def _chains(count: int, starts: int) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def sized(count: int) -> str:
-    """Of so many bytes."""
-    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / MIB:.1f} MiB"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from nishimori.chains.loop import Schedule
 from nishimori.description.errors import BadInput
+from nishimori.description.units import sized
 from nishimori.models.footprint import Footprint
-from nishimori.sampling.memory import sized
 from nishimori.sampling.storage import Leaves
 
 

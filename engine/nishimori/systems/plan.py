@@ -15,6 +15,7 @@ from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Point
 from nishimori.description.sizes import sample_count
+from nishimori.description.units import sized
 
 if TYPE_CHECKING:
     from nishimori.models.problem import Problem
@@ -134,7 +135,6 @@ def timing_key(config: Config) -> bytes:
 def require_room_for_one(config: Config) -> None:
     """BadInput where not even the data and weights of one teacher fit into memory."""
     from nishimori.sampling.free_space import free_host_memory
-    from nishimori.sampling.memory import sized
 
     network = network_of(config)
     need = DOUBLE * ((sample_count(config) + config.data.test_samples) * network.input_dim + network.num_parameters)

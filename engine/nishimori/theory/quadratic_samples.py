@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from nishimori.description import Activation, Channel, GaussianChannel, Network
 from nishimori.description.quadrature import hermite_products, normal_rule
@@ -194,6 +193,8 @@ class QuadraticSamples:
     @cached_property
     def _spinodal(self) -> float:
         """The strength at which alpha is smallest along the informed branch."""
+        from scipy import optimize  # it loads slowly, and few commands need it
+
         branches = [self._at(strength) for strength in _STRENGTHS]
         ratios = [branch.sample_ratio if branch.mmse < _INFORMED else math.inf for branch in branches]
         lowest = int(np.argmin(ratios))

@@ -1,0 +1,183 @@
+"""`nishimori status`: how a run is doing, while another process works on it."""
+
+import json as json_module
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nishimori.chains.lock import SILENCE
+from nishimori.cli.codes import DONE
+from nishimori.comparison.tables import describe, table
+from nishimori.description.errors import BadInput
+from nishimori.description.units import duration, sized
+from nishimori.executors.directory import experiment_of
+from nishimori.executors.standing import Standing, standings
+from nishimori.systems import SYSTEMS
+
+HEADER = (
+    *("point", "state", "transitions", "draws", "segments", "acceptance", "divergent", "ESS", "R-hat", "to go"),
+    *("disk", "verdict"),
+)
+STATES = ("done", "damaged", "running", "stopped", "to do")
+WORST = (("effective_sample_size", min), ("r_hat", max))
+SECONDS_BETWEEN_LOOKS = 2.0
+CLEARED = "\x1b[H\x1b[2J"
+"""To the top left of a terminal, and nothing below."""
+
+
+def status(
+    directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")],
+    watch: bool = False,
+    json: bool = False,
+) -> int:
+    """Say how a run is doing, point by point, while it goes on or after it.
+
+    Example: nishimori status runs/a --watch
+
+    Files are read, nothing is locked or changed. Numbers are as of the last commit (every run.segment_seconds). Of a
+    point that is not done, effective sample size and R-hat are the worst of its main observables, computed again
+    whenever draws have grown by a tenth; of one that is done, the worst of all observables in its summary. Time to go
+    is that of sampling at the mean pace so far. A process that has not been heard of for a minute is shown as silent,
+    or, where it is on another host or dead, as stopped. Exit codes: 0 for a run, whatever its state; 2 where there is
+    none.
+
+    Args:
+        directory: what --out named.
+        watch: look again every two seconds, until all points are done or Ctrl-C is pressed.
+        json: print one JSON object on stdout and nothing else there.
+    """
+    if watch and json:
+        raise BadInput("--watch and --json exclude each other; leave one of them out")
+    experiment = experiment_of(directory)
+    if json:
+        print(json_module.dumps(_document(standings(directory, experiment)), allow_nan=False))
+        return DONE
+    try:
+        while True:
+            found = standings(directory, experiment)
+            print(f"{CLEARED if watch and sys.stdout.isatty() else ''}{_report(found)}", flush=True)
+            if not watch or all(one.state == "done" for one in found):
+                return DONE
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    except KeyboardInterrupt:
+        return DONE
+
+
+def _report(found: Sequence[Standing]) -> str:
+    counts = {state: sum(one.state == state for one in found) for state in STATES}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    size = sized(sum(one.disk_bytes for one in found))
+    return f"{table(HEADER, [_row(one) for one in found])}\npoints: {told}; {size} on disk"
+
+
+@dataclass(frozen=True)
+class _Quality:
+    """Of a summary where there is one, else so far."""
+
+    acceptance: float | None = None
+    divergent_fraction: float | None = None
+    effective_sample_size: float | None = None
+    r_hat: float | None = None
+
+
+def _quality(one: Standing) -> _Quality:
+    if one.summary is not None:
+        told = one.summary["diagnostics"]
+        observables = list(told.get("observables", {}).values())
+        worst = (_worst([each.get(name) for each in observables], of) for name, of in WORST)
+        return _Quality(told.get("acceptance"), told.get("divergent_fraction"), *worst)
+    if one.headway is None:
+        return _Quality()
+    mixing = one.headway.mixing.values()
+    worst = (_worst([getattr(each, name) for each in mixing], of) for name, of in WORST)
+    return _Quality(one.headway.acceptance, one.headway.divergent_fraction, *worst)
+
+
+def _worst(values: Sequence[float | None], of: Any) -> float | None:
+    """None where one of them is not known."""
+    known = [value for value in values if value is not None]
+    return of(known) if known and len(known) == len(values) else None
+
+
+def _row(one: Standing) -> list[str]:
+    quality, headway = _quality(one), one.headway
+    return [
+        describe(_parameters(one)),
+        _state(one),
+        "-" if headway is None else f"{headway.transitions}/{headway.scheduled}",
+        "-" if headway is None else f"{headway.draws}/{headway.draws_scheduled}",
+        str(one.segments),
+        _shown(quality.acceptance, "{:.2f}"),
+        _shown(quality.divergent_fraction, "{:.2%}"),
+        _shown(quality.effective_sample_size, "{:.0f}"),
+        _shown(quality.r_hat, "{:.3f}"),
+        "-" if one.seconds_to_go is None else duration(one.seconds_to_go),
+        sized(one.disk_bytes),
+        _verdict(one),
+    ]
+
+
+def _parameters(one: Standing) -> dict[str, Any]:
+    config = one.point.config
+    return SYSTEMS[config.system.kind].parameters(config)
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _verdict(one: Standing) -> str:
+    if one.summary is not None:
+        return "passed" if one.summary["verdict"]["passed"] else "failed"
+    return "-" if one.headway is None else "so far"
+
+
+def _state(one: Standing) -> str:
+    most = one.point.config.run.most_batches
+    batch = f", batch {one.batches} of at most {most}" if most and one.state in ("running", "stopped") else ""
+    if one.state == "damaged":
+        return "summary damaged"
+    if one.holder is None:
+        return f"{one.state}{batch}"
+    phase = "" if one.phase == "sampling" else f", {one.phase}"
+    silence = time.time() - one.holder.heartbeat
+    silent = f", silent for {duration(silence)}" if silence > SILENCE else ""
+    return f"running on {one.holder.host}/{one.holder.pid}{batch}{phase}{silent}"
+
+
+def _document(found: Sequence[Standing]) -> dict[str, Any]:
+    """Seconds and bytes; null for what is not known."""
+    return {"done": all(one.state == "done" for one in found), "points": [_documented(one) for one in found]}
+
+
+def _documented(one: Standing) -> dict[str, Any]:
+    headway, holder, quality = one.headway, one.holder, _quality(one)
+    return {
+        "id": one.point.identity,
+        "parameters": _parameters(one),
+        "swept": one.point.swept,
+        "state": one.state,
+        "phase": one.phase,
+        "host": holder and holder.host,
+        "pid": holder and holder.pid,
+        "heartbeat": holder and holder.heartbeat,
+        "batches": one.batches,
+        "segments": one.segments,
+        "transitions": headway and headway.transitions,
+        "transitions_scheduled": headway and headway.scheduled,
+        "draws": headway and headway.draws,
+        "draws_scheduled": headway and headway.draws_scheduled,
+        "acceptance": quality.acceptance,
+        "divergent_fraction": quality.divergent_fraction,
+        "effective_sample_size": quality.effective_sample_size,
+        "r_hat": quality.r_hat,
+        "seconds": headway and headway.seconds,
+        "seconds_to_go": one.seconds_to_go,
+        "disk_bytes": one.disk_bytes,
+        "verdict": _verdict(one),
+    }

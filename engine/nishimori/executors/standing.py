@@ -1,0 +1,173 @@
+"""How the points of a run are doing, from its files alone: of a run that another process works on, too.
+
+Nothing is locked, written or waited for. Importing this never imports torch.
+"""
+
+import math
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nishimori.chains.headway import Headway, Mixing, read_headway
+from nishimori.chains.lock import SILENCE, Holder, holder_of
+from nishimori.chains.temporaries import is_alive
+from nishimori.comparison.summaries import read_summary
+from nishimori.description.config import Config
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import Experiment, Point
+
+State = Literal["done", "damaged", "running", "stopped", "to do"]
+Phase = Literal["calibration", "sampling", "information", "analysis"]
+SEGMENT = re.compile(r"/segments/\d+\.h5$")
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """Of one point. `holder` and `phase` of one that is running; `headway` of all `batches` of instances that were
+    begun, None where nothing is known; `disk_bytes` of its files; `summary` of one that is done, and "damaged" is one
+    whose summary cannot be read. `seconds_to_go` for the transitions of these batches, at the mean pace so far."""
+
+    point: Point
+    state: State
+    holder: Holder | None
+    phase: Phase | None
+    batches: int
+    segments: int
+    disk_bytes: int
+    headway: Headway | None
+    summary: Mapping[str, Any] | None
+    seconds_to_go: float | None
+
+
+def standings(out: Path, experiment: Experiment) -> list[Standing]:
+    """Of every point of the run in `out`, in the order of the grid."""
+    return [_standing(out / "points" / point.identity, point) for point in experiment.points]
+
+
+def _standing(home: Path, point: Point) -> Standing:
+    # The holder before the summary, which is published before the lock is let go.
+    holder = holder_of(home)
+    state, summary = _finished(home / "summary.json")
+    if state is None and holder and _lives(holder):
+        state = "running"
+    folders = sorted(home.glob("batches/[0-9]*")) or [home]
+    headways = [read_headway(folder) for folder in folders]
+    segments, disk_bytes = _held(home)
+    headway = _headway(headways, point.config, state == "done")
+    running = state == "running"
+    return Standing(
+        point,
+        state or ("stopped" if (home / "config.json").exists() else "to do"),
+        holder if running else None,
+        _phase(folders[-1], headways[-1], point.config) if running else None,
+        len(folders),
+        segments,
+        disk_bytes,
+        headway,
+        summary,
+        None if state in ("done", "damaged") else _to_go(headway, running),
+    )
+
+
+def _finished(path: Path) -> tuple[State | None, Mapping[str, Any] | None]:
+    if not path.exists():
+        return None, None
+    try:
+        return "done", read_summary(path)
+    except BadInput:
+        return "damaged", None
+
+
+def _lives(holder: Holder) -> bool:
+    """A process of this host is looked for; one of another host lives as long as its heart beats."""
+    if holder.host == socket.gethostname():
+        return is_alive(holder.pid)
+    return time.time() - holder.heartbeat < SILENCE
+
+
+def _phase(home: Path, headway: Headway | None, config: Config) -> Phase:
+    if not (home / "calibration.json").exists():
+        return "calibration"
+    if headway is None or headway.transitions < headway.scheduled:
+        return "sampling"
+    measured = config.information.method is None or (home / "information.json").exists()
+    return "analysis" if measured else "information"
+
+
+def _headway(headways: Sequence[Headway | None], config: Config, done: bool) -> Headway | None:
+    """Of all batches; None where none told anything and the point is not done."""
+    if not done and not any(headways):
+        return None
+    return _joined([one or _none_of(config) for one in headways], done)
+
+
+def _none_of(config: Config) -> Headway:
+    run = config.run
+    return Headway(transitions=0, scheduled=run.warmup + run.draws * run.thin, draws=0, draws_scheduled=run.draws)
+
+
+def _joined(batches: Sequence[Headway], done: bool) -> Headway:
+    scheduled, draws = (sum(getattr(one, name) for one in batches) for name in ("scheduled", "draws_scheduled"))
+    return Headway(
+        transitions=scheduled if done else sum(one.transitions for one in batches),
+        scheduled=scheduled,
+        draws=draws if done else sum(one.draws for one in batches),
+        draws_scheduled=draws,
+        acceptance=_mean([one.acceptance for one in batches]),
+        divergent_fraction=_mean([one.divergent_fraction for one in batches]),
+        mixing=_pooled([one.mixing for one in batches if one.mixing]),
+        mixing_draws=sum(one.mixing_draws for one in batches),
+        seconds=sum(one.seconds for one in batches),
+        written=max(one.written for one in batches),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _pooled(mixings: Sequence[Mapping[str, Mixing]]) -> dict[str, Mixing]:
+    """Over batches of as many instances each: sizes add up, R-hats are averaged as over instances."""
+    names = dict.fromkeys(name for mixing in mixings for name in mixing)
+    return {name: _pool([mixing[name] for mixing in mixings if name in mixing]) for name in names}
+
+
+def _pool(parts: Sequence[Mixing]) -> Mixing:
+    sizes, squares = [part.effective_sample_size for part in parts], [part.r_hat for part in parts]
+    mean = _mean([None if value is None else value**2 for value in squares])
+    whole = [size for size in sizes if size is not None]
+    return Mixing(sum(whole) if len(whole) == len(sizes) else None, None if mean is None else math.sqrt(mean))
+
+
+def _to_go(headway: Headway | None, running: bool) -> float | None:
+    if headway is None or not headway.transitions or not headway.seconds:
+        return None
+    needed = (headway.scheduled - headway.transitions) * headway.seconds / headway.transitions
+    since = time.time() - headway.written if running else 0.0
+    return max(0.0, needed - max(0.0, since))
+
+
+def _held(home: Path) -> tuple[int, int]:
+    """Segments and bytes of all files. What vanishes meanwhile is not counted."""
+    segments = size = 0
+    for entry in _files(home):
+        with suppress(OSError):
+            size += entry.stat(follow_symlinks=False).st_size
+            segments += SEGMENT.search(entry.path) is not None
+    return segments, size
+
+
+def _files(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry
