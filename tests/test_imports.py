@@ -9,7 +9,7 @@ from processes import python
 import nishimori
 
 HEAVY = {"torch", "numba", "triton"}
-HELP = [[], ["overlay"], ["status"], ["export"], ["plan"], ["run"]]
+HELP = [[], ["overlay"], ["status"], ["audit"], ["export"], ["plan"], ["run"]]
 THEORY = ["theory", "--activation", "tanh", "--depth", "2", "--sample-ratio", "2", "--noise-variance", "0.1"]
 
 COMMAND = """

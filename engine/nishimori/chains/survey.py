@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nishimori.chains.files import quarantine
-from nishimori.chains.segments import Arrays, read_stored
+from nishimori.chains.segments import Arrays, read_arrays, read_stored
 from nishimori.description.errors import BadInput
 
 
@@ -92,6 +92,31 @@ def survey(directory: Path, tell: Callable[[str], None]) -> Survey:
     found = Survey(_reachable(whole, folder, tell))
     _require_one_run(found, folder)
     return found
+
+
+def survey_unchanged(directory: Path) -> Survey:
+    """Of `directory`/segments, which another process may be adding to; nothing is renamed.
+
+    Raises BadInput for a segment that is damaged or missing, and where they are not of one run.
+    """
+    folder = directory / "segments"
+    newest = max((int(path.stem) for path in folder.glob("[0-9]*.h5")), default=-1)
+    # By number, not as listed: a listing that runs beside a writer may skip a file and hold its successor.
+    found = Survey({number: _committed(folder / name_of(number)) for number in range(newest + 1)})
+    _require_one_run(found, folder)
+    return found
+
+
+def kept_state(directory: Path, number: int) -> Arrays | None:
+    """The state at the end of segment `number` in `directory`/states; None where it was not kept, or another process
+    removes it at this moment. Raises BadInput for one that is damaged."""
+    path = directory / "states" / name_of(number)
+    try:
+        return read_arrays(path) if path.exists() else None
+    except BadInput:
+        if path.exists():
+            raise
+        return None
 
 
 def _committed(path: Path) -> Committed:

@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | resume | status | plan | export | overlay | theory | selftest`. Parses, calls the
-layers below, turns refusals into exit codes."""
+"""The command line: `nishimori run | resume | status | audit | plan | export | overlay | theory | selftest`. Parses,
+calls the layers below, turns refusals into exit codes."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import tyro
 
     from nishimori.chains.files import DirectoryBusy, StorageFailed
+    from nishimori.cli.audit import audit
     from nishimori.cli.export import export
     from nishimori.cli.overlay import overlay
     from nishimori.cli.plan import plan
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run": run,
         "resume": resume,
         "status": status,
+        "audit": audit,
         "plan": plan,
         "export": export,
         "overlay": overlay,

@@ -18,6 +18,7 @@ from nishimori.measurement.convergence import (
     stuck_chains,
 )
 from nishimori.measurement.error_bars import Estimate, disorder_mean, disorder_ratio, posterior_mean
+from nishimori.measurement.finite import not_finite_chains
 from nishimori.measurement.identities import Check, Evidence, exact_checks, mismatched_checks, virial_check
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.labels import label_errors
@@ -114,7 +115,8 @@ def _matched(
     else:
         checks = mismatched_checks(record.draws)
     # Chains that were led by an annealed likelihood did not get there at a rate of their own.
-    behaviour = _behaviour(record, 0.0 if is_led(observer.target, plan) else _decay_time(record, plan), alarms)
+    decay = 0.0 if is_led(observer.target, plan) else _decay_time(record, plan)
+    behaviour = _behaviour(record, plan, observer, decay, alarms)
     exact = max(1, sum(check.exact for check in checks))
     verdict = judge(
         spread_by_disorder(estimates, observables.matched),
@@ -194,7 +196,7 @@ def _without_teacher(record: Record, plan: ChainPlan, observer: Observer, alarms
     per_instance = {name: draws[name].mean(axis=(1, 2)) for name in names}
     estimates = {name: posterior_mean(per_instance[name], convergences[name].monte_carlo_variance) for name in names}
     checks = [virial_check(draws["virial"])] if "virial" in draws else []
-    behaviour = _behaviour(record, 0.0, alarms)
+    behaviour = _behaviour(record, plan, observer, 0.0, alarms)
     verdict = judge({}, convergences, checks, behaviour, max(1, len(checks)))
     return Analysis(estimates, convergences, per_instance, np.zeros(0), checks, behaviour, verdict)
 
@@ -230,7 +232,7 @@ def _decay_time(record: Record, plan: ChainPlan) -> float:
     return decay_time(trace, plateau)
 
 
-def _behaviour(record: Record, decay: float, alarms: Sequence[str]) -> Behaviour:
+def _behaviour(record: Record, plan: ChainPlan, observer: Observer, decay: float, alarms: Sequence[str]) -> Behaviour:
     measured = slice(record.schedule.warmup, None)
     return Behaviour(
         float(record.statistics["divergent"][..., measured].mean()),
@@ -238,4 +240,5 @@ def _behaviour(record: Record, decay: float, alarms: Sequence[str]) -> Behaviour
         decay,
         record.schedule.warmup,
         tuple(alarms),
+        not_finite_chains(record, plan, observer.target.instances, observer.own.functions),
     )

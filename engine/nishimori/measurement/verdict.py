@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from nishimori.measurement import thresholds
 from nishimori.measurement.convergence import Convergence
 from nishimori.measurement.error_bars import Estimate
+from nishimori.measurement.finite import NotFinite
 from nishimori.measurement.identities import Check
 
 
@@ -50,13 +51,14 @@ class Verdict:
 class Behaviour:
     """How the chains behaved: `divergent_fraction` of measured transitions, `stuck` (instance, chain) places,
     `decay_time` of the overlap with the teacher in transitions (0 without a teacher), the warm-up it is compared with,
-    and the `alarms` of calibration."""
+    the `alarms` of calibration, and the chains that stopped being finite."""
 
     divergent_fraction: float
     stuck: Sequence[tuple[int, int]]
     decay_time: float
     warmup: int
     alarms: tuple[str, ...] = ()
+    not_finite: Sequence[NotFinite] = ()
 
 
 def judge(
@@ -128,6 +130,8 @@ def _converged(name: str, result: Convergence) -> Iterator[Criterion]:
 def _behaved(behaviour: Behaviour) -> Iterator[Criterion]:
     for alarm in behaviour.alarms:
         yield Criterion("alarm", "calibration", 1.0, 0.0, f"calibration: {alarm}")
+    lost = len(behaviour.not_finite)
+    yield Criterion("not_finite_chains", "chains", float(lost), 0.0, _lost(behaviour.not_finite) if lost else "")
     stuck, divergent, most = len(behaviour.stuck), behaviour.divergent_fraction, thresholds.LARGEST_DIVERGENT_FRACTION
     place = "first instance {} chain {}".format(*behaviour.stuck[0]) if stuck else ""
     yield Criterion(
@@ -147,4 +151,14 @@ def _behaved(behaviour: Behaviour) -> Iterator[Criterion]:
         if behaviour.warmup >= needed
         else f"warm-up of {behaviour.warmup} is shorter than five decay times of the overlap with the teacher "
         f"({behaviour.decay_time:.1f} transitions each); lengthen it",
+    )
+
+
+def _lost(chains: Sequence[NotFinite]) -> str:
+    first = chains[0]
+    since = "the start" if first.transition < 0 else f"transition {first.transition}"
+    others = f", and {len(chains) - 1} other chain(s) are not either" if len(chains) > 1 else ""
+    return (
+        f"chain {first.chain} of instance {first.instance} is not finite from {since} on{others}; leave its instance "
+        "out, or sample the point again in double precision or with a lower step size"
     )

@@ -9,32 +9,23 @@ from torch import Tensor
 from nishimori.adaptation.calibration import FROM_AFAR, NEARBY, CalibrationRecord, calibrate
 from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
 from nishimori.chains.journal import Journal
-from nishimori.chains.loop import Schedule
 from nishimori.chains.progress import Progress, reporter
-from nishimori.chains.start import ChainPlan, initial_position
 from nishimori.measurement.analysis import analyse
-from nishimori.measurement.observers import (
-    has_teacher,
-    is_led,
-    mixing_of,
-    observer_of,
-    require_layer_overlaps,
-)
+from nishimori.measurement.observers import has_teacher, mixing_of
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.models.ranges import named_range
 from nishimori.models.target import Target
-from nishimori.samplers.annealing import AnnealedKernel
-from nishimori.samplers.base import Kernel, Sampler
+from nishimori.samplers.base import Sampler
 from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
 from nishimori.sampling.continuation import go_on
 from nishimori.sampling.memory import chains_that_fit
-from nishimori.sampling.moving import Moving
-from nishimori.sampling.precision import as_calibrated, require_exact_test, with_precision
+from nishimori.sampling.precision import require_exact_test, with_precision
 from nishimori.sampling.run import Run
+from nishimori.sampling.wishes import Wishes, moving_of
 
 CALIBRATION_CHAINS = 4
 
@@ -124,54 +115,39 @@ def sample(
     a start, or a calibration without these instances or against what `sampler` fixes; BadInput, a ValueError too, where
     a GPU's memory ends, with how many chains fit.
     """
-    report, schedule = progress or reporter("nishimori"), Schedule(warmup, draws, thin)
+    report = progress or reporter("nishimori")
     plain = Posterior(target) if isinstance(target, Problem) else target
-    plan = ChainPlan.of(chains, start or ("both" if has_teacher(plain) else "prior"), only_chains)
-    if keep not in ("observables", "position"):
-        raise ValueError(f'keep must be "observables" or "position", got {keep!r}')
-    require_layer_overlaps(plain, layer_overlaps)
-    with chains_that_fit(plain, sampler, plan):
+    counts, where = (chains, warmup, draws, thin), (start, seed, point)
+    wishes = Wishes.of(plain, *counts, *where, keep, layer_overlaps, observables, only_chains)
+    with chains_that_fit(plain, sampler, wishes.plan):
         if isinstance(target, Problem):
             target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
-        observed = observables or {}, keep == "position", layer_overlaps
-        sampling = target, sampler or HMC(), plan, schedule, seed, point, calibration
-        return _sampled(*sampling, *observed, checks_in_experiment, report, journal)
+        return _sampled(target, sampler or HMC(), wishes, calibration, checks_in_experiment, report, journal)
 
 
 def _sampled(
     target: Target,
     sampler: Sampler,
-    plan: ChainPlan,
-    schedule: Schedule,
-    seed: int,
-    point: str,
+    wishes: Wishes,
     calibration: CalibrationRecord | None,
-    observables: Mapping[str, Callable[[Tensor], Tensor]],
-    keep_position: bool,
-    layer_overlaps: Sequence[str],
     checks_in_experiment: int | None,
     report: Progress,
     journal: Journal | None,
 ) -> Run:
     """`sample` with everything decided but what calibration chooses."""
-    position = initial_position(target, plan, seed, point)
+    position = wishes.start(target)
     require_exact_test(target, sampler)
-    chosen = calibration or _calibrated(target, sampler, seed, point, report, len(plan.chains))
-    target = as_calibrated(target, chosen)
-    _require_agreement(sampler, chosen)
-    randomness = Randomness.of(seed, point, target.instances, plan.chains)
-    kernel = _kernel(target, sampler, chosen, randomness, schedule.warmup, is_led(target, plan))
-    pairs = plan.disjoint_pairs()
-    observer = observer_of(target, pairs, observables, keep_position, randomness, layer_overlaps)
-    moving = Moving(kernel, observer, schedule, len(plan.chains), report)
+    plan = wishes.plan
+    chosen = calibration or _calibrated(target, sampler, wishes.seed, wishes.point, report, len(plan.chains))
+    moving = moving_of(target, sampler, chosen, wishes, report)
     if journal:
         go_on(moving, position, journal)
     else:
         moving.begin(position)
         moving.finish()
     gathered = moving.record, moving.predictions, moving.intervals
-    analysis = analyse(moving.record, plan, observer, *gathered[1:], chosen.alarms, checks_in_experiment)
-    return Run(target, plan, chosen, *gathered, moving.state, analysis)
+    analysis = analyse(moving.record, plan, moving.observer, *gathered[1:], chosen.alarms, checks_in_experiment)
+    return Run(moving.target, plan, chosen, *gathered, moving.state, analysis)
 
 
 def _calibrated(
@@ -181,19 +157,6 @@ def _calibrated(
     record = calibration_of(target, sampler, seed, point, report)
     told = partial(report, "precision")
     return with_precision(target, sampler, record, seed, point, chains, CALIBRATION_CHAINS, told)
-
-
-def _kernel(
-    target: Target, sampler: Sampler, record: CalibrationRecord, randomness: Randomness, warmup: int, led: bool
-) -> Kernel:
-    """As calibrated; the first half of warm-up annealed where chains are to be `led` from the prior."""
-
-    def make(target: Target) -> Kernel:
-        return sampler.kernel(target, record.step_size_of(target.instances), record.num_steps, randomness)
-
-    if not led or not target.gaussian_prior or isinstance(sampler, ReplicaExchange):
-        return make(target)
-    return AnnealedKernel(make, target, warmup // 2)
 
 
 def _decided(
@@ -219,15 +182,3 @@ def _decided(
     if record.chosen is None:
         raise ValueError("the calibration record chose no target; give the target and the sampler it was made for")
     return TARGETS[record.chosen.target](problem), HMC(record.chosen.integrator), record
-
-
-def _require_agreement(sampler: Sampler, calibration: CalibrationRecord) -> None:
-    """ValueError where the record says other than what the sampler fixes."""
-    fixed = sampler.step_size
-    if fixed is not None and any(step_size != fixed for step_size in calibration.step_size):
-        raise ValueError(f"the calibration record has other step sizes than {fixed}; leave one of the two out")
-    if sampler.num_steps not in (None, calibration.num_steps):
-        raise ValueError(
-            f"the calibration record has num_steps {calibration.num_steps}, the sampler {sampler.num_steps}; "
-            "leave one of the two out"
-        )

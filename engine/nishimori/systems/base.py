@@ -1,21 +1,25 @@
 """What an experiment must offer to be run, predicted and compared."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nishimori.description.config import Config
 
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
+    from nishimori.sampling.audit import Audited
 
 
 class System(Protocol):
     """`parameters` name a point, `require_runnable` raises BadInput for what the schema cannot see, `run_point` samples
     the point, publishes its files and returns its summary, `predict` gives its theory by the names of the estimates,
-    `predict_at` the same between points.
+    `predict_at` the same between points, `audit_point` computes a random segment of what `run_point` published again
+    (see `point_audit`).
 
-    Importing a system never imports torch; only `require_runnable` and `run_point` do. Predictions raise ValueError,
-    with a sentence, where there is no theory.
+    Importing a system never imports torch; only `require_runnable`, `run_point` and `audit_point` do. Predictions raise
+    ValueError, with a sentence, where there is no theory.
     """
 
     def parameters(self, config: Config) -> dict[str, Any]: ...
@@ -27,3 +31,5 @@ class System(Protocol):
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]: ...
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]: ...
+
+    def audit_point(self, config: Config, home: Path, chance: Random) -> "tuple[Path, Audited] | None": ...

@@ -4,6 +4,8 @@ for contrast, from one that [teacher] makes another."""
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +24,7 @@ from nishimori.description.sizes import sample_count
 from nishimori.systems.batches import Outcome, sampled
 from nishimori.systems.branches import branch_estimates, disagreement, sized
 from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
+from nishimori.systems.point_audit import audit_point
 from nishimori.systems.point_information import summary_of
 from nishimori.systems.point_sampling import checks_in_experiment, sample_point
 from nishimori.theory.branches import branch_predictions, specialises
@@ -29,6 +32,7 @@ from nishimori.theory.branches import branch_predictions, specialises
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
     from nishimori.measurement.error_bars import Estimate
+    from nishimori.sampling.audit import Audited
 
 DIGESTED = ("draws", "statistics", "moments")
 """With the final state, what a summary's digest covers: nothing that depends on how the run was cut into files."""
@@ -108,6 +112,11 @@ class MatchedTeacher:
         }
         writer.publish_summary(summary)
         return summary
+
+    def audit_point(self, config: Config, home: Path, chance: Random) -> "tuple[Path, Audited] | None":
+        """A random committed segment, computed again."""
+        self.require_runnable(config)
+        return audit_point(config, home, chance)
 
     def _summary(self, config: Config, outcome: Outcome) -> dict[str, Any]:
         run, information = outcome.run, outcome.information

@@ -1,7 +1,7 @@
 """The chains of a point: calibrated once, then sampled. Importing this never imports torch."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,20 +50,28 @@ def sample_point(config: Config, writer: "PointWriter", instances: range, like: 
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
-        chains=section.chains,
-        warmup=config.run.warmup,
-        draws=config.run.draws,
-        thin=config.run.thin,
-        start=section.start,
-        seed=config.run.seed,
-        point=point,
-        keep=config.run.keep,
-        layer_overlaps=config.observables.layer_overlaps,
+        **asked_of_chains(config),
         calibration=record,
         checks_in_experiment=checks_in_experiment(config, writer),
         progress=writer.progress,
         journal=writer.journal(config.run.segment_seconds),
     )
+
+
+def asked_of_chains(config: Config) -> dict[str, Any]:
+    """The arguments of `sampling.sample` that say which chains a point has and what is recorded of them."""
+    section, settings = config.sampler, config.run
+    return {
+        "chains": section.chains,
+        "warmup": settings.warmup,
+        "draws": settings.draws,
+        "thin": settings.thin,
+        "start": section.start,
+        "seed": settings.seed,
+        "point": identity(config),
+        "keep": settings.keep,
+        "layer_overlaps": config.observables.layer_overlaps,
+    }
 
 
 def _calibrate(

@@ -1,0 +1,100 @@
+"""`nishimori audit`: is a run what it promises."""
+
+import json as json_module
+import random
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nishimori.cli.codes import DIFFERS, DONE
+from nishimori.description.errors import BadInput
+from nishimori.description.experiment import Experiment, Point
+from nishimori.executors.directory import experiment_of
+from nishimori.systems import SYSTEMS
+
+REASON = "either a file was changed, or machine, versions or threads differ from those that sampled it: audit it there"
+
+
+def audit(
+    directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")],
+    point: str | None = None,
+    seed: int | None = None,
+    json: bool = False,
+) -> int:
+    """Compute a random committed segment of every point again, and compare it with its file.
+
+    Example: nishimori audit runs/a
+
+    Every segment is read and its digests checked. One of each point is then computed again, from the nearest state
+    before it that was kept, or from the start, and must come out as it was to the bit. Nothing is written, and the run
+    may be going on meanwhile. Results are the same on the same kind of machine alone: audit a run where it was sampled.
+    Exit codes: 0 all are the same; 2 the input is wrong: the directory holds no run or no segments yet, or a file is
+    damaged; 3 a segment came out otherwise.
+
+    Args:
+        directory: what --out named.
+        point: id of one point; by default all.
+        seed: of the choice of segments; by default another choice every time.
+        json: print one JSON object on stdout and nothing else there.
+    """
+    points = _chosen(directory, experiment_of(directory), point)
+    rows = []
+    for one in points:
+        rows.append(_row(directory, one, seed))
+        if not json:
+            print(_line(rows[-1]), flush=True)
+    if all("skipped" in row for row in rows):
+        raise BadInput(f"{directory} has no segments to audit yet; nishimori resume {directory} goes on with it")
+    if json:
+        print(json_module.dumps({"points": rows}))
+    if all(row.get("same", True) for row in rows):
+        return DONE
+    print(f"nishimori: a segment came out otherwise; {REASON}", file=sys.stderr)
+    return DIFFERS
+
+
+def _chosen(directory: Path, experiment: Experiment, point: str | None) -> list[Point]:
+    chosen = [one for one in experiment.points if point in (None, one.identity)]
+    if not chosen:
+        names = ", ".join(one.identity for one in experiment.points)
+        raise BadInput(f"{directory} has no point {point}; name one with --point: {names}")
+    return chosen
+
+
+def _row(directory: Path, point: Point, seed: int | None) -> dict[str, Any]:
+    """What became of a point; of a `seed`, the choice is the same whichever other points are audited."""
+    system, home = SYSTEMS[point.config.system.kind], directory / "points" / point.identity
+    chance = random.Random() if seed is None else random.Random(f"{seed} {point.identity}")
+    found = system.audit_point(point.config, home, chance)
+    if found is None:
+        return {"id": point.identity, "skipped": "no segments yet"}
+    place, audited = found
+    return {
+        "id": point.identity,
+        **({} if place == home else {"batch": place.name}),
+        "segment": audited.segment,
+        "transitions": [audited.first, audited.last],
+        "draws": audited.draws,
+        "from_state": None if audited.state < 0 else audited.state,
+        "same": audited.same,
+        "differing": list(audited.differing),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    if "skipped" in row:
+        return f"{row['id']}  skipped: {row['skipped']}"
+    first, last = row["transitions"]
+    batch = f"batch {row['batch']} " if "batch" in row else ""
+    start = "the start" if row["from_state"] is None else f"the state of segment {row['from_state']}"
+    what = f"{batch}segment {row['segment']}, transitions {first} to {last - 1}, {row['draws']} draws, from {start}"
+    if row["same"]:
+        return f"{row['id']}  {what}: the same"
+    return f"{row['id']}  {what}: {_shortened(row['differing'])}"
+
+
+def _shortened(differing: list[str], most: int = 4) -> str:
+    rest = len(differing) - most
+    return f"differs in {', '.join(differing[:most])}{f' and {rest} more' if rest > 0 else ''}"
