@@ -123,7 +123,7 @@ def test_another_draw_is_found_whatever_the_digests_say(copy: Path, capsys: pyte
     assert main(["audit", str(copy), "--seed", str(seed)]) == 3
     said = capsys.readouterr()
     assert "differs in segment 10: statistics/energy_error" in said.out and ": the same" in said.out
-    assert "audit it there" in said.err
+    assert "audit it there" in said.err and f"again with --seed {seed}" in said.err
 
 
 def test_another_state_is_found(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """`nishimori audit`: is a run what it promises."""
 
 import json as json_module
-import random
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,8 +39,8 @@ def audit(
         seed: of the choice of segments; by default another choice every time.
         json: print one JSON object on stdout and nothing else there.
     """
-    points = _chosen(directory, experiment_of(directory), point)
-    rows = []
+    points, rows = _chosen(directory, experiment_of(directory), point), []
+    seed = secrets.randbits(32) if seed is None else seed
     for one in points:
         rows.append(_row(directory, one, seed))
         if not json:
@@ -48,10 +48,10 @@ def audit(
     if all("skipped" in row for row in rows):
         raise BadInput(f"{directory} has no segments to audit yet; nishimori resume {directory} goes on with it")
     if json:
-        print(json_module.dumps({"points": rows}))
+        print(json_module.dumps({"seed": seed, "points": rows}))
     if all(row.get("same", True) for row in rows):
         return DONE
-    print(f"nishimori: a segment came out otherwise; {REASON}", file=sys.stderr)
+    print(f"nishimori: a segment came out otherwise (again with --seed {seed}); {REASON}", file=sys.stderr)
     return DIFFERS
 
 
@@ -63,11 +63,10 @@ def _chosen(directory: Path, experiment: Experiment, point: str | None) -> list[
     return chosen
 
 
-def _row(directory: Path, point: Point, seed: int | None) -> dict[str, Any]:
-    """What became of a point; of a `seed`, the choice is the same whichever other points are audited."""
+def _row(directory: Path, point: Point, seed: int) -> dict[str, Any]:
+    """What became of a point."""
     system, home = SYSTEMS[point.config.system.kind], directory / "points" / point.identity
-    chance = random.Random() if seed is None else random.Random(f"{seed} {point.identity}")
-    found = system.audit_point(point.config, home, chance)
+    found = system.audit_point(point.config, home, seed)
     if found is None:
         return {"id": point.identity, "skipped": "no segments yet"}
     place, audited = found

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nishimori.description.config import Config
@@ -32,4 +31,4 @@ class System(Protocol):
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]: ...
 
-    def audit_point(self, config: Config, home: Path, chance: Random) -> "tuple[Path, Audited] | None": ...
+    def audit_point(self, config: Config, home: Path, seed: int) -> "tuple[Path, Audited] | None": ...

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -113,10 +112,10 @@ class MatchedTeacher:
         writer.publish_summary(summary)
         return summary
 
-    def audit_point(self, config: Config, home: Path, chance: Random) -> "tuple[Path, Audited] | None":
+    def audit_point(self, config: Config, home: Path, seed: int) -> "tuple[Path, Audited] | None":
         """A random committed segment, computed again."""
         self.require_runnable(config)
-        return audit_point(config, home, chance)
+        return audit_point(config, home, seed)
 
     def _summary(self, config: Config, outcome: Outcome) -> dict[str, Any]:
         run, information = outcome.run, outcome.information

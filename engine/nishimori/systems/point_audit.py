@@ -1,11 +1,12 @@
 """A random committed segment of a point, computed again. Importing this never imports torch."""
 
-import random
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
+from nishimori.description.identity import identity
 from nishimori.systems.point_sampling import asked_of_chains
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from nishimori.sampling.audit import Audited
 
 
-def audit_point(config: Config, home: Path, chance: random.Random) -> "tuple[Path, Audited] | None":
-    """Compute a segment that `chance` chooses again, of the point in `home` or of one of its batches: whose, and what
+def audit_point(config: Config, home: Path, seed: int) -> "tuple[Path, Audited] | None":
+    """Compute a segment that `seed` chooses again, of the point in `home` or of one of its batches: whose, and what
     came out; None where no segment was committed yet.
 
     All segments are read, and those before the chosen one need not be computed. Nothing is written. Raises BadInput for
@@ -27,8 +28,13 @@ def audit_point(config: Config, home: Path, chance: random.Random) -> "tuple[Pat
     segments = [(place, number) for place, survey in found.items() for number in survey.segments]
     if not segments:
         return None
-    place, number = chance.choice(segments)
+    place, number = segments[_chosen(seed, identity(config), len(segments))]
     return place, _audited(config, place, found[place], number)
+
+
+def _chosen(seed: int, point: str, count: int) -> int:
+    """One of `count`, whichever other points there are."""
+    return int.from_bytes(hashlib.blake2b(f"audit {seed} {point}".encode(), digest_size=8).digest(), "little") % count
 
 
 def _places(home: Path) -> list[Path]:
@@ -40,7 +46,6 @@ def _places(home: Path) -> list[Path]:
 
 def _audited(config: Config, place: Path, found: "Survey", number: int) -> "Audited":
     from nishimori.chains.progress import silent
-    from nishimori.description.identity import identity
     from nishimori.sampling.audit import audit
     from nishimori.sampling.build import problem_of, sampler_of, target_of
     from nishimori.sampling.wishes import Wishes, moving_of
