@@ -175,7 +175,7 @@ def test_what_cannot_be_audited_is_refused(copy: Path, tmp_path: Path, capsys: p
     refused([str(copy)], capsys, "000003.h5 cannot be read", "restore the file")
     (home / "calibration.json").write_text("{}", encoding="utf-8")
     shutil.copytree(points(copy)[0] / "segments", home / "segments", dirs_exist_ok=True)
-    refused([str(copy)], capsys, "calibration.json", "calibrate anew")
+    refused([str(copy)], capsys, "calibration.json", "sample anew")
 
 
 def forge(home: Path) -> None:
