@@ -138,6 +138,14 @@ def test_damaged_states_are_walked_back_over(case: Case, uninterrupted: Run, cop
     assert not told
 
 
+def test_a_state_of_another_segment_is_walked_back_over(case: Case, uninterrupted: Run, copy: Path) -> None:
+    states = sorted((copy / "states").glob("*.h5"))
+    shutil.copy(states[-2], states[-1])
+    told: list[str] = []
+    assert_same(case.run(journal(copy, told)), uninterrupted)
+    assert f"{states[-1]} is no state of that number" in told[0]
+
+
 def test_without_any_state_it_goes_on_from_the_start(case: Case, uninterrupted: Run, copy: Path) -> None:
     shutil.rmtree(copy / "states")
     assert_same(case.run(journal(copy)), uninterrupted)

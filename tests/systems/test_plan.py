@@ -20,10 +20,10 @@ from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, expand
 from nishimori.models.footprint import Footprint
 from nishimori.models.posterior import Posterior
+from nishimori.sampling.byte_counts import Leaves, segments_of, states_kept
 from nishimori.sampling.information_cost import gradients_of_information
 from nishimori.sampling.needs import Counts, Needs, largest
 from nishimori.sampling.sample import calibration_of
-from nishimori.sampling.storage import Leaves, segments_of, states_kept
 from nishimori.sampling.teacher_chains import SAMPLER
 from nishimori.systems import SYSTEMS, plan
 from nishimori.systems.plan import Planner, needs_of

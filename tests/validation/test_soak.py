@@ -15,7 +15,7 @@ from processes import ENVIRONMENT
 import nishimori as nm
 from nishimori.chains.journal import Journal
 from nishimori.chains.progress import silent
-from nishimori.sampling.storage import states_kept
+from nishimori.sampling.byte_counts import states_kept
 
 MINUTES, WARM = 30, 5
 LARGEST_SLOPE = 1.0

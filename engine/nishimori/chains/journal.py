@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nishimori.chains.files import discard, quarantine
 from nishimori.chains.headway import Headway, publish_headway
-from nishimori.chains.segments import Arrays, publish_arrays, read_arrays
+from nishimori.chains.segments import Arrays, publish_arrays
 from nishimori.chains.stop import StopRequest
-from nishimori.chains.survey import Survey, name_of, survey
+from nishimori.chains.survey import Survey, kept_state, name_of, survey
 from nishimori.description.errors import BadInput
 
 LATEST_STATES, STATES_APART = 3, 20
@@ -50,13 +50,11 @@ class Journal:
 
     def state_at(self, number: int) -> Arrays | None:
         """The state at the end of segment `number`, None where it was not kept or is damaged, and then set aside."""
-        path = self._state(number)
-        if not path.exists():
-            return None
         try:
-            return read_arrays(path)
-        except BadInput:
-            self.tell(f"{path} was damaged; it lies at {quarantine(path)} now")
+            return kept_state(self.directory, number)
+        except BadInput as refusal:
+            aside = quarantine(self._state(number))
+            self.tell(f"{str(refusal).partition(';')[0]}; it lies at {aside} now")
             return None
 
     def go_on_after(self, number: int, previous: str, milliseconds: int = 0) -> None:

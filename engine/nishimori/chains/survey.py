@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nishimori.chains.files import quarantine
-from nishimori.chains.segments import Arrays, read_arrays, read_stored
+from nishimori.chains.segments import Arrays, read_stored
 from nishimori.description.errors import BadInput
 
 
@@ -109,14 +109,21 @@ def survey_unchanged(directory: Path) -> Survey:
 
 def kept_state(directory: Path, number: int) -> Arrays | None:
     """The state at the end of segment `number` in `directory`/states; None where it was not kept, or another process
-    removes it at this moment. Raises BadInput for one that is damaged."""
+    removes it at this moment. Raises BadInput for one that is damaged, or of another number."""
     path = directory / "states" / name_of(number)
     try:
-        return read_arrays(path) if path.exists() else None
+        return _state(path, number) if path.exists() else None
     except BadInput:
         if path.exists():
             raise
         return None
+
+
+def _state(path: Path, number: int) -> Arrays:
+    stored = read_stored(path)
+    if stored.attributes.get("segment") != number:
+        raise BadInput(f"{path} is no state of that number; restore the file or run this point again")
+    return stored.arrays
 
 
 def _committed(path: Path) -> Committed:

@@ -13,7 +13,7 @@ from nishimori.measurement.observers import NetworkTarget
 from nishimori.models.footprint import footprint
 from nishimori.models.target import Target
 from nishimori.samplers.base import Sampler
-from nishimori.sampling.storage import levels_of
+from nishimori.sampling.byte_counts import levels_of
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from nishimori.chains.loop import Schedule
 from nishimori.description.errors import BadInput
 from nishimori.description.units import sized
 from nishimori.models.footprint import Footprint
-from nishimori.sampling.storage import Leaves
+from nishimori.sampling.byte_counts import Leaves
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from nishimori.models.randomness import Randomness
 from nishimori.samplers.base import CALIBRATION_STREAMS, Kernel, Sampler, State
 from nishimori.sampling.auto import NamedTarget
 from nishimori.sampling.build import as_far
+from nishimori.sampling.byte_counts import levels_of
 from nishimori.sampling.sample import calibration_of
-from nishimori.sampling.storage import levels_of
 from nishimori.sampling.timing import median_seconds
 
 PATH = 1.1

@@ -77,8 +77,8 @@ class Planner:
     def _plan(self, point: Point, free: int) -> PointPlan:
         from nishimori.chains.start import ChainPlan
         from nishimori.models.device import resolve_device
+        from nishimori.sampling.byte_counts import segments_of
         from nishimori.sampling.free_space import free_device_memory, free_host_memory
-        from nishimori.sampling.storage import segments_of
 
         config, where = point.config, f"on the disk of {self.directory}"
         device = resolve_device(config.run.device)
@@ -164,8 +164,8 @@ def needs_of(config: Config, point: str) -> "Needs":
     from nishimori.chains.start import ChainPlan
     from nishimori.models.footprint import footprint
     from nishimori.sampling.build import problem_of, target_named
+    from nishimori.sampling.byte_counts import Leaves, levels_of
     from nishimori.sampling.needs import Counts, Needs
-    from nishimori.sampling.storage import Leaves, levels_of
 
     run, section = config.run, config.sampler
     plan, problem = ChainPlan.of(section.chains, section.start), problem_of(config, point, range(1))
