@@ -38,7 +38,7 @@ def digest_of(run: Path) -> str:
 
 def committed(run: Path) -> list[tuple[str, str]]:
     """Every visible file is whole; the segments there are, with their digests."""
-    for path in run.rglob("*.json"):
+    for path in run.rglob("[!.]*.json"):
         json.loads(path.read_text(encoding="utf-8"))
     segments = []
     for path in sorted(run.glob("points/*/s*/[0-9]*.h5")):

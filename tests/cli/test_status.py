@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -267,7 +266,7 @@ def test_watching_looks_again_until_it_is_interrupted(
     def interrupted(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(status.time, "sleep", interrupted)
     assert main(["status", str(tmp_path), "--watch"]) == 0
