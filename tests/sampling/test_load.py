@@ -124,3 +124,16 @@ def test_a_calibration_record_that_is_none_is_named(copy: Path):
     path.write_text('{"instances": []}', encoding="utf-8")
     with pytest.raises(BadInput, match=r"calibration\.json cannot be read"):
         nm.load(copy)
+
+
+@pytest.mark.parametrize(("kept", "draws"), [(8, 4), (3, 0)])
+def test_a_point_that_was_stopped_is_refused_with_how_to_finish_it(tmp_path: Path, kept: int, draws: int):
+    """Of one transition a segment, four of them warm-up."""
+    document = changed(**{"run__draws": 20, "run__warmup": 4, "run__segment_seconds": 1e-9})
+    assert main(["run", str(write(tmp_path / "e.toml", document)), "--out", str(tmp_path / "run")]) in (0, 3)
+    (home,) = (tmp_path / "run" / "points").glob("*")
+    for number in range(kept, 24):
+        (home / "segments" / f"{number:06d}.h5").unlink()
+    shutil.copy(home / "states" / "000023.h5", home / "states" / f"{kept - 1:06d}.h5")
+    with pytest.raises(BadInput, match=f"holds {draws} of 20 draws; finish it with nishimori resume first"):
+        nm.load(tmp_path / "run")

@@ -45,7 +45,7 @@ def export_point(home: Path, path: Path, summary: Mapping[str, Any], versions: M
 
 
 def _sampled(config: Config, home: Path) -> Sampled:
-    parts, run = parts_of(home), config.run
+    parts, run = parts_of(home, config), config.run
     plan = ChainPlan.of(config.sampler.chains, config.sampler.start)
     schedule = Schedule(run.warmup, run.draws, run.thin)
     return Sampled(

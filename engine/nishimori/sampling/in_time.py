@@ -21,7 +21,7 @@ def whole(segments: Sequence[Groups], draws: int | None = None) -> dict[str, dic
 
     `draws` is the number of draws that the run will have, by default the number that are there.
     """
-    lengths = [_draws_in(segment) for segment in segments]
+    lengths = [draws_in(segment) for segment in segments]
     found = {group: _concatenated(group, segments) for group in RECORDED}
     found[MOMENTS] = _moments(segments, lengths, sum(lengths) if draws is None else draws)
     for segment in segments:  # of anything else, the latest stands for all
@@ -29,7 +29,8 @@ def whole(segments: Sequence[Groups], draws: int | None = None) -> dict[str, dic
     return {group: arrays for group, arrays in found.items() if arrays}
 
 
-def _draws_in(segment: Groups) -> int:
+def draws_in(segment: Groups) -> int:
+    """Of every chain."""
     return next((values.shape[2] for values in segment.get("draws", {}).values()), 0)
 
 

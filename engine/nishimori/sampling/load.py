@@ -14,11 +14,12 @@ def load(directory: str | Path) -> Run:
     """The Run of a finished point: a run directory with one point, or one of its `points/<id>` directories.
 
     Teachers and data are drawn again from their seeds; draws, moments and the final state are read. Nothing in the
-    files is executed. Raises BadInput, with the file, for anything that is missing, foreign or damaged.
+    files is executed. Raises BadInput, with the file, for anything that is missing, foreign or damaged, and for a point
+    that was stopped before its end.
     """
     home = home_of(Path(directory))
     config = config_of(home)
-    return parts_of(home).run(config)
+    return parts_of(home, config).run(config)
 
 
 def home_of(directory: Path) -> Path:
@@ -45,7 +46,13 @@ def config_of(home: Path) -> Config:
     return config
 
 
-def parts_of(home: Path) -> RunParts:
-    """What the point in `home` left, its batches joined."""
+def parts_of(home: Path, config: Config) -> RunParts:
+    """What the point in `home` left, its batches joined. Raises BadInput where it was stopped before its end."""
     batches = sorted(path for path in (home / BATCHES).glob("[0-9]*") if path.is_dir())
-    return RunParts.joined([RunParts.read(part) for part in batches or [home]])
+    parts = {place: RunParts.read(place) for place in batches or [home]}
+    for place, part in parts.items():
+        if part.draws < config.run.draws:
+            raise BadInput(
+                f"{place} holds {part.draws} of {config.run.draws} draws; finish it with nishimori resume first"
+            )
+    return RunParts.joined(list(parts.values()))

@@ -31,7 +31,7 @@ from nishimori.models.target import Target
 from nishimori.samplers.base import State
 from nishimori.sampling.auto import NamedTarget
 from nishimori.sampling.build import problem_of, target_of
-from nishimori.sampling.in_time import whole
+from nishimori.sampling.in_time import draws_in, whole
 from nishimori.sampling.run import Run
 from nishimori.sampling.states import arrays_of, state_of
 
@@ -69,13 +69,18 @@ class RunParts:
         foreign or damaged."""
         record = read_json(home / "calibration.json", CalibrationRecord)
         segment, state = _segments(home)
-        found = segment.get("draws", {}).get("gibbs_error", np.zeros((0,)))
-        if len(record.instances) != len(found):
+        found = segment.get("draws", {}).get("gibbs_error")
+        if found is not None and len(record.instances) != len(found):
             raise BadInput(
                 f"{home}: calibration.json names {len(record.instances)} instances and segments hold {len(found)}; "
                 "restore the files or run this point again"
             )
         return cls(record, segment, state)
+
+    @property
+    def draws(self) -> int:
+        """Of every chain; fewer than were asked for where the run was stopped."""
+        return draws_in(self.segment)
 
     @classmethod
     def joined(cls, parts: Sequence["RunParts"]) -> "RunParts":

@@ -98,6 +98,7 @@ class MatchedTeacher:
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]:
         """Sample a point, publish its files and return its summary."""
         from nishimori.chains.segments import digest
+        from nishimori.sampling.states import STATE
 
         started = time.monotonic()
         writer.publish_config(to_plain(config))
@@ -105,7 +106,7 @@ class MatchedTeacher:
         segment = outcome.parts.segment
         summary = {
             **self._summary(config, outcome),
-            "digest": digest({**{group: segment[group] for group in DIGESTED}, **outcome.parts.state}),
+            "digest": digest({**{group: segment[group] for group in DIGESTED}, STATE: outcome.parts.state[STATE]}),
             "device": str(outcome.run.target.device),
             "seconds": round(time.monotonic() - started, 3),
         }
