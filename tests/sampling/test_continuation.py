@@ -14,24 +14,6 @@ from nishimori.sampling import Run
 from nishimori.sampling.in_time import whole
 
 
-@pytest.fixture(scope="module")
-def case() -> Case:
-    return Case.of()
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(case: Case) -> Run:
-    return case.run()
-
-
-@pytest.fixture(scope="module")
-def finished(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("finished")
-    case.run(journal(home))
-    assert len(segments(home)) > 6
-    return home
-
-
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished, tmp_path / "run")

@@ -26,23 +26,6 @@ class Counted:
         self.transitions += phase == "sampling"
 
 
-@pytest.fixture(scope="module")
-def case() -> Case:
-    return Case.of()
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(case: Case) -> Run:
-    return case.run()
-
-
-@pytest.fixture(scope="module")
-def finished(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("finished")
-    case.run(journal(home))
-    return home
-
-
 def damage(path: Path, chance: random.Random) -> None:
     """The end is cut off, or one bit is another."""
     content = bytearray(path.read_bytes())
