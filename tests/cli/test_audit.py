@@ -146,7 +146,7 @@ def test_a_batch_of_instances_is_audited(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["run", str(experiment), "--out", str(tmp_path / "run"), "--set", *settings]) == 3
     capsys.readouterr()
     rows = [row for _, row in audits(tmp_path / "run", 6, capsys)]
-    assert all(row["same"] for row in rows) and {row["batch"] for row in rows} == {"000", "001"}
+    assert all(row["same"] for row in rows) and {row["of"] for row in rows} == {"batches/000", "batches/001"}
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], *words: str) -> None:

@@ -227,13 +227,14 @@ def test_the_disk_is_shared_by_all_points(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_advised_fits_and_no_more_would():
     leaves = Leaves(draw=80, warmup=40, statistics=32, moments=100, intervals=10, state=50, arrays=10)
     asked = Counts(8, 10, Schedule(5, 1000, 1))
-    gpu = Needs(Footprint(1000, 100, 300), leaves, asked, 2, on_gpu=True)
+    gpu = Needs(Footprint(1000, 100, 300), leaves, asked, 2, 4, (1, 2, 5, 10), on_gpu=True)
     free = gpu.on_device(asked) * 2 // 3
     with pytest.raises(BadInput, match=r"sampler.chains = 8, data.instances = 10 .* on the GPU") as refusal:
         gpu.require(gpu.on_device, free, "on the GPU")
-    chains, instances = (
-        int(part.split()[0].strip(",")) for part in str(refusal.value).partition("ask for")[2].split(" = ")[1:3]
+    blocks, chains, instances = (
+        int(part.split()[0].strip(",")) for part in str(refusal.value).partition("ask for")[2].split(" = ")[1:4]
     )
+    assert blocks == 2 and gpu.on_device(replace(asked, blocks=2)) == gpu.on_device(replace(asked, instances=5))
     for fits, more in (
         (replace(asked, chains=chains), replace(asked, chains=chains + 1)),
         (replace(asked, instances=instances), replace(asked, instances=instances + 1)),
@@ -253,7 +254,7 @@ def test_what_is_advised_fits_and_no_more_would():
 def test_activations_are_those_of_a_gpu_alone():
     leaves = Leaves(1, 1, 1, 1, 1, 1, 1)
     counts = Counts(1, 1, Schedule(0, 1))
-    gpu = Needs(Footprint(1000, 100, 300), leaves, counts, 2, on_gpu=True)
+    gpu = Needs(Footprint(1000, 100, 300), leaves, counts, 2, 4, (1,), on_gpu=True)
     cpu = replace(gpu, on_gpu=False)
     assert (gpu.on_device(counts), cpu.on_device(counts)) == (1800, 1200)
     assert gpu.on_host(counts) == gpu.record(counts) == cpu.on_host(counts) - 1200

@@ -1,7 +1,7 @@
 """Which chains there are, where each starts, and which of them are independent of one another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from nishimori.models.layout import Position
@@ -12,10 +12,11 @@ STARTS = ("teacher", "prior", "both")
 
 @dataclass(frozen=True)
 class ChainPlan:
-    """The chains of every instance: their identities and their starts, in order."""
+    """The chains of every instance: their identities and their starts, in order; of the `in_all` that there are."""
 
     chains: tuple[int, ...]
     starts: tuple[str, ...]
+    in_all: int
 
     @classmethod
     def of(cls, chains: int, start: str, only: Sequence[int] | None = None) -> "ChainPlan":
@@ -34,7 +35,15 @@ class ChainPlan:
         for chain in wanted:
             if not 0 <= chain < len(kinds):
                 raise ValueError(f"there is no chain {chain}; chains are 0 to {len(kinds) - 1}")
-        return cls(wanted, tuple(kinds[chain] for chain in wanted))
+        return cls(wanted, tuple(kinds[chain] for chain in wanted), len(kinds))
+
+    def at(self, places: Sequence[int]) -> "ChainPlan":
+        """The chains at these places alone."""
+        return replace(
+            self,
+            chains=tuple(self.chains[place] for place in places),
+            starts=tuple(self.starts[place] for place in places),
+        )
 
     def where(self, start: str) -> list[int]:
         """Places along the chain axis of the chains with this start."""

@@ -11,12 +11,10 @@ import msgspec
 from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.files import publish_json
 from nishimori.chains.journal import Journal
+from nishimori.chains.places import batch_of, is_begun, places_of
 from nishimori.chains.progress import Progress, silent
 from nishimori.chains.stop import StopRequest
 from nishimori.description.errors import BadInput
-
-BATCHES = "batches"
-"""Folder of a point that is sampled in batches of instances, each with files as those of a whole point."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,12 @@ class PointWriter:
 
     def batch(self, number: int) -> "PointWriter":
         """For the files of one batch of instances."""
-        return replace(self, directory=self.directory / BATCHES / f"{number:03d}")
+        return replace(self, directory=batch_of(self.directory, number))
 
-    def journal(self, segment_seconds: float) -> Journal:
-        """Of the chains of this point, or of one batch of its instances."""
-        return Journal(self.directory, segment_seconds, self.tell, self.stop)
+    def journals(self, segment_seconds: float, blocks: int = 1) -> list[Journal]:
+        """Of the chains of this point, or of one batch of its instances: one a block."""
+        places = places_of(self.directory, blocks)
+        return [Journal(place, segment_seconds, self.tell, self.stop) for place in places]
 
     def information(self) -> Any:
         """What an earlier attempt published of the information, instance by instance, None where nothing was; JSON."""
@@ -52,7 +51,7 @@ class PointWriter:
     def calibration(self) -> CalibrationRecord | None:
         """The record an earlier attempt published, if any. Raises BadInput where the file is not such a record, or is
         gone and draws are there that were made with it."""
-        path, begun = self.directory / "calibration.json", any((self.directory / "segments").glob("[0-9]*.h5"))
+        path, begun = self.directory / "calibration.json", is_begun(self.directory)
         if not path.exists() and not begun:
             return None
         anew = f"remove {self.directory} to sample anew" if begun else "remove the file to calibrate anew"

@@ -72,7 +72,7 @@ def _row(directory: Path, point: Point, seed: int) -> dict[str, Any]:
     place, audited = found
     return {
         "id": point.identity,
-        **({} if place == home else {"batch": place.name}),
+        **({} if place == home else {"of": place.relative_to(home).as_posix()}),
         "segment": audited.segment,
         "transitions": [audited.first, audited.last],
         "draws": audited.draws,
@@ -86,9 +86,9 @@ def _line(row: dict[str, Any]) -> str:
     if "skipped" in row:
         return f"{row['id']}  skipped: {row['skipped']}"
     first, last = row["transitions"]
-    batch = f"batch {row['batch']} " if "batch" in row else ""
+    part = f"{row['of']} " if "of" in row else ""
     start = "the start" if row["from_state"] is None else f"the state of segment {row['from_state']}"
-    what = f"{batch}segment {row['segment']}, transitions {first} to {last - 1}, {row['draws']} draws, from {start}"
+    what = f"{part}segment {row['segment']}, transitions {first} to {last - 1}, {row['draws']} draws, from {start}"
     if row["same"]:
         return f"{row['id']}  {what}: the same"
     return f"{row['id']}  {what}: {_shortened(row['differing'])}"

@@ -100,7 +100,8 @@ class RunSection(_Section, frozen=True, kw_only=True):
     the others are precisions of the force alone, "auto" the fastest of those that loses little acceptance.
     `error_target` maps estimates to relative standard errors: batches of data.instances instances are sampled until all
     are reached, at most `most_batches` (64 where there is a target). Draws are committed to files every
-    `segment_seconds`: that much work a killed run does again."""
+    `segment_seconds`: that much work a killed run does again. Chains are sampled in so many `blocks`, one after the
+    other, in less memory and with the same draws (see `description.blocks`)."""
 
     warmup: NonNegative = 50
     draws: Count = 200
@@ -112,6 +113,7 @@ class RunSection(_Section, frozen=True, kw_only=True):
     error_target: dict[TargetedEstimate, Fraction] | None = None
     most_batches: Count | None = None
     segment_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 60.0
+    blocks: Count = 1
 
 
 class InformationSection(_Section, frozen=True, kw_only=True):

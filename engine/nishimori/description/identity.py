@@ -8,7 +8,7 @@ from nishimori.description.config import Config, to_plain
 
 IDENTITY_DIGITS = 12
 
-NOT_IDENTITY = {"run": ("device", "segment_seconds")}
+NOT_IDENTITY = {"run": ("device", "segment_seconds", "blocks")}
 """Keys that say how, not what: they change neither a point's identity nor its random numbers."""
 
 ADDED_SINCE = {

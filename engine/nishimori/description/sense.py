@@ -2,6 +2,7 @@
 
 import msgspec
 
+from nishimori.description.blocks import blocks_of
 from nishimori.description.config import Config, sampler_defaults
 from nishimori.description.errors import BadInput
 from nishimori.description.layers import require_integrable_readout
@@ -59,6 +60,7 @@ def with_batches(config: Config) -> Config:
 def require_sense(config: Config) -> None:
     network_sizes(config)
     sample_count(config)
+    blocks_of(config)
     require_noise(config)
     _require_controllable(config)
     sampler = config.sampler

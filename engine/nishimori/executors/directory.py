@@ -18,8 +18,16 @@ def refuse_foreign(out: Path, experiment: Experiment) -> None:
         raise BadInput(f"{out} is a file; give a directory to --out")
     if not manifest.exists() and out.exists() and any(_is_foreign(entry.name) for entry in out.iterdir()):
         raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
-    if manifest.exists() and _identity_of(manifest) != experiment.identity:
+    if not manifest.exists():
+        return
+    if _identity_of(manifest) != experiment.identity:
         raise BadInput(f"{out} holds another experiment; give another directory to --out")
+    for held, asked in zip(experiment_of(out).points, experiment.points, strict=True):
+        blocks = held.config.run.blocks
+        if blocks != asked.config.run.blocks:
+            raise BadInput(
+                f"{out} is sampled with run.blocks = {blocks}; keep that, or give another directory to --out"
+            )
 
 
 def _is_foreign(name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from nishimori.chains.headway import Headway, Mixing, read_headway
 from nishimori.chains.lock import SILENCE, Holder, holder_of
+from nishimori.chains.places import batches_in, places_of
 from nishimori.chains.temporaries import is_alive
 from nishimori.comparison.summaries import read_summary
 from nishimori.description.config import Config
@@ -56,17 +57,17 @@ def _standing(home: Path, point: Point) -> Standing:
     state, summary = _finished(home / "summary.json")
     if state is None and holder and _lives(holder):
         state = "running"
-    folders = sorted(home.glob("batches/[0-9]*")) or [home]
-    headways = [read_headway(folder) for folder in folders]
+    batches, blocks = batches_in(home), point.config.run.blocks
+    headways = [[read_headway(place) for place in places_of(batch, blocks)] for batch in batches]
     segments, disk_bytes = _held(home)
-    headway = _headway(headways, point.config, state == "done")
+    headway = _headway([one for batch in headways for one in batch], point.config, state == "done")
     running = state == "running"
     return Standing(
         point,
         state or ("stopped" if (home / "config.json").exists() else "to do"),
         holder if running else None,
-        _phase(folders[-1], headways[-1], point.config) if running else None,
-        len(folders),
+        _phase(batches[-1], headways[-1], point.config) if running else None,
+        len(batches),
         segments,
         disk_bytes,
         headway,
@@ -91,20 +92,20 @@ def _lives(holder: Holder) -> bool:
     return time.time() - holder.heartbeat < SILENCE
 
 
-def _phase(home: Path, headway: Headway | None, config: Config) -> Phase:
+def _phase(home: Path, blocks: Sequence[Headway | None], config: Config) -> Phase:
     if not (home / "calibration.json").exists():
         return "calibration"
-    if headway is None or headway.transitions < headway.scheduled:
+    if any(block is None or block.transitions < block.scheduled for block in blocks):
         return "sampling"
     measured = config.information.method is None or (home / "information.json").exists()
     return "analysis" if measured else "information"
 
 
 def _headway(headways: Sequence[Headway | None], config: Config, done: bool) -> Headway | None:
-    """Of all batches; None where none told anything and the point is not done."""
+    """Of all batches and blocks; None where none told anything and the point is not done."""
     if not done and not any(headways):
         return None
-    return _joined([one or _none_of(config) for one in headways], done)
+    return _joined([one or _none_of(config) for one in headways], done, config.run.blocks)
 
 
 def _none_of(config: Config) -> Headway:
@@ -112,19 +113,24 @@ def _none_of(config: Config) -> Headway:
     return Headway(transitions=0, scheduled=run.warmup + run.draws * run.thin, draws=0, draws_scheduled=run.draws)
 
 
-def _joined(batches: Sequence[Headway], done: bool) -> Headway:
-    scheduled, draws = (sum(getattr(one, name) for one in batches) for name in ("scheduled", "draws_scheduled"))
+def _joined(parts: Sequence[Headway], done: bool, blocks: int) -> Headway:
+    """A transition, or a draw, is one of all blocks."""
+
+    def count(name: str) -> int:
+        return sum(getattr(one, name) for one in parts) // blocks
+
+    scheduled, draws = count("scheduled"), count("draws_scheduled")
     return Headway(
-        transitions=scheduled if done else sum(one.transitions for one in batches),
+        transitions=scheduled if done else count("transitions"),
         scheduled=scheduled,
-        draws=draws if done else sum(one.draws for one in batches),
+        draws=draws if done else count("draws"),
         draws_scheduled=draws,
-        acceptance=_mean([one.acceptance for one in batches]),
-        divergent_fraction=_mean([one.divergent_fraction for one in batches]),
-        mixing=_pooled([one.mixing for one in batches if one.mixing]),
-        mixing_draws=sum(one.mixing_draws for one in batches),
-        seconds=sum(one.seconds for one in batches),
-        written=max(one.written for one in batches),
+        acceptance=_mean([one.acceptance for one in parts]),
+        divergent_fraction=_mean([one.divergent_fraction for one in parts]),
+        mixing=_pooled([one.mixing for one in parts if one.mixing]),
+        mixing_draws=sum(one.mixing_draws for one in parts),
+        seconds=sum(one.seconds for one in parts),
+        written=max(one.written for one in parts),
     )
 
 
@@ -134,7 +140,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _pooled(mixings: Sequence[Mapping[str, Mixing]]) -> dict[str, Mixing]:
-    """Over batches of as many instances each: sizes add up, R-hats are averaged as over instances."""
+    """Over batches and blocks of as many chains each: sizes add up, R-hats are averaged as over instances."""
     names = dict.fromkeys(name for mixing in mixings for name in mixing)
     return {name: _pool([mixing[name] for mixing in mixings if name in mixing]) for name in names}
 

@@ -30,7 +30,7 @@ def estimates_of_start(
     places = plan.where(start)
     if not places or not analysis.norms:
         raise ValueError(f'no chain of a matched teacher starts at {start!r} here: sample with start="both"')
-    own = ChainPlan(tuple(plan.chains[place] for place in places), tuple(plan.starts[place] for place in places))
+    own = plan.at(places)
     norms = {name: values for name, values in analysis.norms.items() if not name.startswith("replica_")}
     found = {}
     for name in (*(name for name in MEANS if name in draws), *norms):

@@ -10,7 +10,7 @@ instances, so that the difference of the two coverages is symmetric about zero a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,22 +33,27 @@ class PredictiveIntervals:
     held out, [instances, test_samples], float64.
 
     Labels are f(F) with Gaussian noise of variance `noise_variance`, as the student believes, f the identity for the
-    Gaussian channel. Replicates are spread evenly over chains and draws, the one held out in their middle.
+    Gaussian channel. Replicates are spread evenly over all `chains` and draws, the one held out in their middle; those
+    of `own` chains, by default of all, are gathered here.
     """
 
-    def __init__(self, draws: int, chains: int, noise_variance: float) -> None:
+    def __init__(self, draws: int, chains: int, noise_variance: float, own: Sequence[int] | None = None) -> None:
         self.noise_variance = noise_variance
+        here = {chain: place for place, chain in enumerate(range(chains) if own is None else own)}
+        self._complete = len(here) == chains
         total = draws * chains
         self.replicates = min(REPLICATES, total - 1)
         places = [
             divmod((2 * number + 1) * total // (2 * (self.replicates + 1)), draws)
             for number in range(self.replicates + 1)
         ]
-        self._held_out = places.pop(len(places) // 2)
-        """Chain and draw."""
+        chain, draw = places.pop(len(places) // 2)
+        self._held_out = (here[chain], draw) if chain in here else (0, -1)
+        """Where the chain is, and the draw, -1 for none."""
         self._chains_at: dict[int, list[int]] = {}
         for chain, draw in places:
-            self._chains_at.setdefault(draw, []).append(chain)
+            if chain in here:
+                self._chains_at.setdefault(draw, []).append(here[chain])
         self.least: Tensor | None = None
         self.largest: Tensor | None = None
         self.held_out: Tensor | None = None
@@ -86,8 +91,9 @@ class PredictiveIntervals:
 
     def coverage(self, truth: Tensor) -> tuple[Values, Values] | None:
         """Mean over test inputs of the probability that a fresh label lies in its interval, [instances]: of `truth`
-        f(F*) [instances, 1, test_samples] with noise, and of the draw held out. None where there are too few draws."""
-        if self.held_out is None or self.least is None:
+        f(F*) [instances, 1, test_samples] with noise, and of the draw held out. None where there are too few draws, and
+        where some of the chains are not here."""
+        if self.held_out is None or self.least is None or not self._complete:
             return None
         return self._covered(truth.double().squeeze(1)), self._covered(self.held_out)
 

@@ -60,13 +60,13 @@ def is_led(target: Target, plan: ChainPlan) -> bool:
     return target.problem.teacher.network is not None and not plan.where("teacher")
 
 
-def intervals_of(target: Target, chains: int, draws: int) -> PredictiveIntervals | None:
+def intervals_of(target: Target, plan: ChainPlan, draws: int) -> PredictiveIntervals | None:
     """Predictive intervals of a matched student, none for other targets and for labels that are classes."""
     if not (is_compared(target) and has_teacher(target)):
         return None
     if target.posterior.law.classes:
         return None
-    return PredictiveIntervals(draws, chains, target.problem.channel.noise_variance)
+    return PredictiveIntervals(draws, plan.in_all, target.problem.channel.noise_variance, plan.chains)
 
 
 def complete(target: Target, position: Position, randomness: Randomness, step: int, stream: Stream) -> Position:

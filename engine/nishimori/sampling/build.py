@@ -77,8 +77,14 @@ def wished_target(config: Config) -> str | None:
 
 
 def require_precision(config: Config) -> None:
-    """Raises BadInput for a precision of the force that the device, target or sampler has not."""
+    """Raises BadInput for a precision of the force that the device, target or sampler has not, or that is not the same
+    in blocks."""
     precision, section = config.run.precision, config.sampler
+    if config.run.blocks > 1 and precision in (*FORCES, "auto") and resolve_device(config.run.device).type == "cpu":
+        raise BadInput(
+            f'run.precision = "{precision}" does not go with run.blocks = {config.run.blocks} on the CPU: coarse '
+            'forces are rounded otherwise in other company; use "fp32", or run.blocks = 1'
+        )
     if precision not in FORCES:
         return
     network, device = network_of(config), resolve_device(config.run.device)

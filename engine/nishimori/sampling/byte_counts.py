@@ -58,7 +58,7 @@ class Leaves:
         draw, warm = observe(state, 1, is_draw=True), observe(state, 1, is_draw=False)
         scalars = [value for value in warm.values.values() if value.dim() == 2]
         swaps = chains * (levels - 1)
-        intervals = intervals_of(target, chains, 2)
+        intervals = intervals_of(target, plan, 2)
         means = draw.test_predictions if draw.test_predictions is not None else torch.empty(0)
         vector = chains * (levels + (levels > 1)) * target.num_parameters * target.dtype.itemsize
         return cls(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nishimori.chains.writers import BATCHES
+from nishimori.chains.places import batches_in
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
@@ -48,11 +48,4 @@ def config_of(home: Path) -> Config:
 
 def parts_of(home: Path, config: Config) -> RunParts:
     """What the point in `home` left, its batches joined. Raises BadInput where it was stopped before its end."""
-    batches = sorted(path for path in (home / BATCHES).glob("[0-9]*") if path.is_dir())
-    parts = {place: RunParts.read(place) for place in batches or [home]}
-    for place, part in parts.items():
-        if part.draws < config.run.draws:
-            raise BadInput(
-                f"{place} holds {part.draws} of {config.run.draws} draws; finish it with nishimori resume first"
-            )
-    return RunParts.joined(list(parts.values()))
+    return RunParts.joined([RunParts.read(place, config) for place in batches_in(home)])

@@ -10,6 +10,7 @@ from nishimori.adaptation.alarms import require_finite_start
 from nishimori.chains.loop import Schedule, Transition, chain_loop
 from nishimori.chains.progress import Progress
 from nishimori.chains.record import Record
+from nishimori.chains.start import ChainPlan
 from nishimori.measurement.intervals import PredictiveIntervals
 from nishimori.measurement.observables import Observation
 from nishimori.measurement.observers import Observer, intervals_of
@@ -24,13 +25,13 @@ Groups = Mapping[str, Mapping[str, NDArray[Any]]]
 
 @dataclass(eq=False)
 class Moving:
-    """`chains` chains of every instance after `step` transitions of `schedule`. What is gathered is a function of the
-    transitions alone, however often they were interrupted."""
+    """The chains of `plan` of every instance after `step` transitions of `schedule`. What is gathered is a function of
+    the transitions alone, however often they were interrupted."""
 
     kernel: Kernel
     observer: Observer
     schedule: Schedule
-    chains: int
+    plan: ChainPlan
     report: Progress
     step: int = 0
     _state: State | None = None
@@ -66,7 +67,7 @@ class Moving:
         self.predictions = PredictionMeans.from_host(self.schedule.draws, gathered.get("moments", {}), device)
         if self.intervals:
             self.intervals.put_back(gathered.get("intervals", {}), device)
-        self._state, self.step = state_of(self.target, self.chains, state), step
+        self._state, self.step = state_of(self.target, len(self.plan.chains), state), step
 
     def advance(self) -> Iterator[int]:
         """The number of transitions that are complete, after every one until the schedule ends."""
@@ -96,7 +97,7 @@ class Moving:
 
     def _clear(self) -> None:
         self.record, self.predictions = Record(self.schedule), PredictionMeans(self.schedule.draws)
-        self.intervals = intervals_of(self.target, self.chains, self.schedule.draws)
+        self.intervals = intervals_of(self.target, self.plan, self.schedule.draws)
 
     def _gather(self, transition: Transition) -> None:
         is_draw = transition.draw is not None

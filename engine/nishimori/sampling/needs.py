@@ -13,11 +13,19 @@ from nishimori.sampling.byte_counts import Leaves
 
 @dataclass(frozen=True)
 class Counts:
-    """`chains` an instance and start, as a user gives them, and the rest of what can be asked for less of."""
+    """`chains` an instance and start, as a user gives them, and the rest of what can be asked for less of; sampled in
+    so many `blocks` (see `description.blocks`)."""
 
     chains: int
     instances: int
     schedule: Schedule
+    blocks: int = 1
+
+    @property
+    def largest_block(self) -> tuple[int, int]:
+        """Its instances, and chains an instance and start."""
+        by_instance = min(self.blocks, self.instances)
+        return -(-self.instances // by_instance), -(-self.chains // (self.blocks // by_instance))
 
     @property
     def measured(self) -> int:
@@ -32,19 +40,24 @@ class Counts:
 @dataclass(frozen=True)
 class Needs:
     """Bytes by counts. `footprint` and `leaves` are of one instance, the latter of `asked` chains; `copies` are the
-    starts and replicas of a chain. On the CPU, where blocks of chains share what passes through the layers, only data
-    and vectors are counted, and they lie beside the record."""
+    starts and replicas of a chain, and `calibrating` the chains of an instance that are calibrated with, all instances
+    together. `block_counts` are the numbers of blocks that could be asked for. On the CPU, where few chains at a time
+    pass through the layers, only data and vectors are counted, and they lie beside the record."""
 
     footprint: Footprint
     leaves: Leaves
     asked: Counts
     copies: int
+    calibrating: int
+    block_counts: tuple[int, ...]
     on_gpu: bool
 
     def on_device(self, counts: Counts) -> int:
         """Of the sampler's states and what a batch of all chains needs; of the GPU, or of the host."""
         known = self.footprint if self.on_gpu else replace(self.footprint, activations=0)
-        return counts.instances * known.of(self.copies * counts.chains)
+        instances, chains = counts.largest_block
+        together = instances * known.of(self.copies * chains)
+        return together if counts.blocks == 1 else max(together, counts.instances * known.of(self.calibrating))
 
     def record(self, counts: Counts) -> int:
         """Of what is recorded, on the host."""
@@ -54,7 +67,9 @@ class Needs:
         return self.record(counts) + (0 if self.on_gpu else self.on_device(counts))
 
     def on_disk(self, counts: Counts, segments: int) -> dict[str, int]:
-        return self._leaves(counts).on_disk(counts.instances, counts.schedule, segments)
+        """With so many `segments` a block."""
+        found = self._leaves(counts).on_disk(counts.instances, counts.schedule, segments)
+        return {**found, "containers": counts.blocks * found["containers"]}
 
     def _leaves(self, counts: Counts) -> Leaves:
         return self.leaves.scaled(counts.chains / self.asked.chains)
@@ -81,7 +96,8 @@ class Needs:
         instances = largest(lambda count: fits(replace(asked, instances=count)), asked.instances - 1)
         draws = largest(lambda count: fits(replace(asked, schedule=replace(schedule, draws=count))), schedule.draws - 1)
         thin = 1 + largest(lambda thin: not fits(asked.thinned(thin)), asked.measured)
-        counts = {"sampler.chains": chains, "data.instances": instances}
+        blocks = next((count for count in self.block_counts if fits(replace(asked, blocks=count))), 0)
+        counts = {"run.blocks": blocks, "sampler.chains": chains, "data.instances": instances}
         said = [f"{key} = {count}" for key, count in counts.items() if count]
         if thin <= asked.measured:
             said.append(f"run.draws = {asked.thinned(thin).schedule.draws} and run.thin = {thin}")

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.loop import Schedule
+from nishimori.chains.places import places_of
 from nishimori.chains.record import Record
 from nishimori.chains.segments import read_arrays
 from nishimori.chains.start import ChainPlan
+from nishimori.description.blocks import Block, blocks_of
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
@@ -33,14 +34,10 @@ from nishimori.sampling.auto import NamedTarget
 from nishimori.sampling.build import problem_of, target_of
 from nishimori.sampling.in_time import draws_in, whole
 from nishimori.sampling.run import Run
+from nishimori.sampling.side_by_side import joined_blocks, joined_instances
 from nishimori.sampling.states import arrays_of, state_of
 
 Groups = Mapping[str, Mapping[str, NDArray[Any]]]
-
-SHARED = ("num_steps", "count")
-"""Arrays without an axis of instances."""
-SECOND = "moments"
-"""The group whose arrays have the axis of instances second: batches of draws come first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,29 +55,32 @@ class RunParts:
             "warmup": run.record.warmup,
             "statistics": run.record.statistics,
             "moments": run.predictions.to_host(),
-            **({"intervals": run.intervals.to_host()} if run.intervals else {}),
-            "constants": {"teacher_squared_norm": run.analysis.teacher_squared_norm},
+            "intervals": run.intervals.to_host() if run.intervals else {},
         }
-        return cls(run.calibration, segment, arrays_of(run.state))
+        return cls(run.calibration, {name: arrays for name, arrays in segment.items() if arrays}, arrays_of(run.state))
 
     @classmethod
-    def read(cls, home: Path) -> "RunParts":
-        """Of a directory with calibration.json, segments and states. Raises BadInput for anything that is missing,
-        foreign or damaged."""
-        record = read_json(home / "calibration.json", CalibrationRecord)
-        segment, state = _segments(home)
-        found = segment.get("draws", {}).get("gibbs_error")
+    def of_blocks(
+        cls, record: CalibrationRecord, blocks: Sequence[Block], parts: Sequence[tuple[Groups, Groups]]
+    ) -> "RunParts":
+        """Of the segment and the state of each block."""
+        segments, states = zip(*parts, strict=True)
+        return cls(record, joined_blocks(blocks, segments), joined_blocks(blocks, states))
+
+    @classmethod
+    def read(cls, home: Path, config: Config) -> "RunParts":
+        """Of a directory with calibration.json, segments and states, or blocks that have these. Raises BadInput for
+        anything that is missing, foreign or damaged, and where it was stopped before its end."""
+        record, blocks = read_json(home / "calibration.json", CalibrationRecord), blocks_of(config)
+        stored = [_finished(place, config.run.draws) for place in places_of(home, len(blocks))]
+        parts = cls.of_blocks(record, blocks, stored)
+        found = parts.segment.get("draws", {}).get("gibbs_error")
         if found is not None and len(record.instances) != len(found):
             raise BadInput(
                 f"{home}: calibration.json names {len(record.instances)} instances and segments hold {len(found)}; "
                 "restore the files or run this point again"
             )
-        return cls(record, segment, state)
-
-    @property
-    def draws(self) -> int:
-        """Of every chain; fewer than were asked for where the run was stopped."""
-        return draws_in(self.segment)
+        return parts
 
     @classmethod
     def joined(cls, parts: Sequence["RunParts"]) -> "RunParts":
@@ -94,7 +94,8 @@ class RunParts:
             step_size=tuple(step_size for record in records for step_size in record.step_size),
             alarms=tuple(dict.fromkeys(alarm for record in records for alarm in record.alarms)),
         )
-        return cls(record, _joined([part.segment for part in parts]), _joined([part.state for part in parts]))
+        segment = joined_instances([part.segment for part in parts])
+        return cls(record, segment, joined_instances([part.state for part in parts]))
 
     def run(self, config: Config, checks_in_experiment: int | None = None) -> Run:
         """The Run of these instances of a point; teachers and data are drawn again from their seeds."""
@@ -122,23 +123,16 @@ def read_json(path: Path, kind: Any) -> Any:
         raise BadInput(f"{path} cannot be read ({error}); restore the file or run this point again") from None
 
 
-def _joined(groups: Sequence[Groups]) -> Groups:
-    return {
-        group: {name: _concatenated(group, name, [one[group][name] for one in groups]) for name in arrays}
-        for group, arrays in groups[0].items()
-    }
-
-
-def _concatenated(group: str, name: str, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if name in SHARED else np.concatenate(arrays, axis=1 if group == SECOND else 0)
-
-
-def _segments(home: Path) -> tuple[Groups, Groups]:
-    """All of a run that has ended, as one, and the state at its end."""
+def _finished(home: Path, draws: int) -> tuple[Groups, Groups]:
+    """All segments of so many `draws`, as one, and the state at its end."""
     files = sorted((home / "segments").glob("[0-9]*.h5"))
     if not files:
         raise BadInput(f"{home / 'segments'} is empty; run this point to its end first")
-    return whole([read_arrays(path) for path in files]), read_arrays(home / "states" / files[-1].name)
+    segments = [read_arrays(path) for path in files]
+    there = sum(map(draws_in, segments))
+    if there < draws:
+        raise BadInput(f"{home} holds {there} of {draws} draws; finish it with nishimori resume first")
+    return whole(segments), read_arrays(home / "states" / files[-1].name)
 
 
 def _intervals(target: NamedTarget, plan: ChainPlan, draws: int, segment: Groups) -> PredictiveIntervals | None:

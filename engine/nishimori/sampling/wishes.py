@@ -73,7 +73,7 @@ def moving_of(target: Target, sampler: Sampler, chosen: CalibrationRecord, wishe
     kernel = _kernel(target, sampler, chosen, randomness, wishes.schedule.warmup, is_led(target, plan))
     recorded = wishes.observables, wishes.keep_position, randomness, wishes.layer_overlaps
     observer = observer_of(target, plan.disjoint_pairs(), *recorded)
-    return Moving(kernel, observer, wishes.schedule, len(plan.chains), report)
+    return Moving(kernel, observer, wishes.schedule, plan, report)
 
 
 def _kernel(

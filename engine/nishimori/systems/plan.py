@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nishimori.description.blocks import block_counts
 from nishimori.description.build import network_of
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
@@ -91,8 +92,8 @@ class Planner:
         needs.require(_disk(needs, 1), free, where)
         pace, seconds = self._times(config, point.identity)
         run = config.run
-        sampling = pace.sampling(run.warmup, run.draws, run.thin)
-        segments = segments_of(sampling, run.segment_seconds, run.warmup + run.draws * run.thin)
+        sampling, transitions = pace.sampling(run.warmup, run.draws, run.thin), run.warmup + run.draws * run.thin
+        segments = segments_of(sampling / run.blocks, run.segment_seconds, transitions)
         needs.require(_disk(needs, segments), free, where)
         return PointPlan(
             point.identity,
@@ -105,7 +106,7 @@ class Planner:
             needs.record(asked),
             needs.on_disk(asked, segments),
             {"calibration": pace.calibration, "sampling": sampling, **seconds},
-            segments,
+            segments * run.blocks,
             config.run.most_batches or 1,
         )
 
@@ -169,14 +170,15 @@ def needs_of(config: Config, point: str) -> "Needs":
 
     run, section = config.run, config.sampler
     plan, problem = ChainPlan.of(section.chains, section.start), problem_of(config, point, range(1))
-    asked = Counts(section.chains, config.data.instances, Schedule(run.warmup, run.draws, run.thin))
+    asked = Counts(section.chains, config.data.instances, Schedule(run.warmup, run.draws, run.thin), run.blocks)
     found = []
     for name, sampler in candidates_of(config, problem):
         target = target_named(config, name, problem)
         layers = config.observables.layer_overlaps
         leaves = Leaves.of(target, sampler, plan, run.keep == "position", layers)
         copies = len(set(plan.starts)) * levels_of(sampler)
-        found.append(Needs(footprint(target), leaves, asked, copies, target.device.type == "cuda"))
+        apart = section.calibration_chains, block_counts(config)
+        found.append(Needs(footprint(target), leaves, asked, copies, *apart, target.device.type == "cuda"))
     return max(found, key=lambda needs: needs.on_device(asked))
 
 

@@ -1,7 +1,7 @@
 """The chains of a point: calibrated once, then sampled. Importing this never imports torch."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,6 +10,8 @@ from nishimori.description.channels import CLASSES
 from nishimori.description.config import Config
 from nishimori.description.identity import identity
 from nishimori.description.teacher import mismatch_of
+from nishimori.systems.point_blocks import sampled_in_blocks
+from nishimori.systems.point_chains import asked_of_chains
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -47,31 +49,19 @@ def sample_point(config: Config, writer: "PointWriter", instances: range, like: 
         with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
             record = _calibrate(config, problem, writer, like)
         writer.publish_calibration(record)
+    checks = checks_in_experiment(config, writer)
+    if config.run.blocks > 1:
+        return sampled_in_blocks(config, writer, record).run(config, checks)
+    (journal,) = writer.journals(config.run.segment_seconds)
     return sample(
         target_of(config, problem, record),
         sampler_of(config, record),
         **asked_of_chains(config),
         calibration=record,
-        checks_in_experiment=checks_in_experiment(config, writer),
+        checks_in_experiment=checks,
         progress=writer.progress,
-        journal=writer.journal(config.run.segment_seconds),
+        journal=journal,
     )
-
-
-def asked_of_chains(config: Config) -> dict[str, Any]:
-    """The arguments of `sampling.sample` that say which chains a point has and what is recorded of them."""
-    section, settings = config.sampler, config.run
-    return {
-        "chains": section.chains,
-        "warmup": settings.warmup,
-        "draws": settings.draws,
-        "thin": settings.thin,
-        "start": section.start,
-        "seed": settings.seed,
-        "point": identity(config),
-        "keep": settings.keep,
-        "layer_overlaps": config.observables.layer_overlaps,
-    }
 
 
 def _calibrate(

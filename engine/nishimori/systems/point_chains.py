@@ -1,0 +1,45 @@
+"""The chains that a point asks for, all of them or one block. Importing this never imports torch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nishimori.description.config import Config
+from nishimori.description.identity import identity
+
+if TYPE_CHECKING:
+    from nishimori.adaptation.calibration import CalibrationRecord
+    from nishimori.chains.progress import Progress
+    from nishimori.models.layout import Position
+    from nishimori.sampling.moving import Moving
+
+
+def asked_of_chains(config: Config) -> dict[str, Any]:
+    """The arguments of `sampling.sample` that say which chains a point has and what is recorded of them."""
+    section, settings = config.sampler, config.run
+    return {
+        "chains": section.chains,
+        "warmup": settings.warmup,
+        "draws": settings.draws,
+        "thin": settings.thin,
+        "start": section.start,
+        "seed": settings.seed,
+        "point": identity(config),
+        "keep": settings.keep,
+        "layer_overlaps": config.observables.layer_overlaps,
+    }
+
+
+def chains_of(
+    config: Config,
+    record: "CalibrationRecord",
+    instances: Sequence[int],
+    chains: Sequence[int],
+    report: "Progress",
+) -> "tuple[Moving, Position]":
+    """These `chains` of these `instances`, calibrated as `record`, and where they start."""
+    from nishimori.sampling.build import problem_of, sampler_of, target_of
+    from nishimori.sampling.wishes import Wishes, moving_of
+
+    target = target_of(config, problem_of(config, identity(config), instances), record)
+    wishes = Wishes.of(target, **asked_of_chains(config), only_chains=chains)
+    return moving_of(target, sampler_of(config, record), record, wishes, report), wishes.start(target)
