@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,13 @@ from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.chains.journal import Journal
 from nishimori.chains.progress import Progress, silent
 from nishimori.chains.stop import StopRequest
+from nishimori.models.target import Target
 from nishimori.samplers.base import Sampler
 from nishimori.sampling import Run
+from nishimori.sampling.continuation import go_on
 from nishimori.sampling.parts import RunParts
+from nishimori.sampling.sample import run_of
+from nishimori.sampling.wishes import Wishes, moving_of
 
 WARMUP, DRAWS, THIN = 6, 11, 2
 TRANSITIONS = WARMUP + DRAWS * THIN
@@ -57,6 +62,25 @@ def record_of(target: nm.Posterior | nm.CollapsedPosterior, sampler: Sampler) ->
     return nm.sample(target, sampler, chains=2, warmup=0, draws=1, progress=silent).calibration
 
 
+def committed(
+    target: Target,
+    sampler: Sampler,
+    calibration: CalibrationRecord,
+    journal: Journal | None,
+    progress: Progress = silent,
+    chains: int = 2,
+    **asked: Any,
+) -> Run:
+    """What `nm.sample` gives; into the files of a `journal` where there is one."""
+    if journal is None:
+        return nm.sample(target, sampler, calibration=calibration, progress=progress, chains=chains, **asked)
+    defaults = {"thin": 1, "start": None, "seed": 0, "point": "", "keep": "observables", "layer_overlaps": ()}
+    wishes = Wishes.of(target, chains, **{**defaults, **asked})
+    moving = moving_of(target, sampler, calibration, wishes, progress)
+    go_on(moving, wishes.start(target), journal)
+    return run_of(moving, calibration)
+
+
 @dataclass(frozen=True)
 class Case:
     """A run that can be had again and again, in one go or from a directory."""
@@ -72,18 +96,8 @@ class Case:
 
     def run(self, journal: Journal | None = None, progress: Progress = silent) -> Run:
         overlaps = ("weights",) if self.target.problem.teacher else ()
-        return nm.sample(
-            self.target,
-            self.sampler,
-            chains=2,
-            warmup=WARMUP,
-            draws=DRAWS,
-            thin=THIN,
-            calibration=self.calibration,
-            layer_overlaps=overlaps,
-            progress=progress,
-            journal=journal,
-        )
+        asked = {"warmup": WARMUP, "draws": DRAWS, "thin": THIN, "layer_overlaps": overlaps}
+        return committed(self.target, self.sampler, self.calibration, journal, progress, **asked)
 
 
 def journal(home: Path, told: list[str] | None = None, stop: StopRequest | None = None, seconds: float = 3) -> Journal:

@@ -2,20 +2,19 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from continued import committed, record_of, ticking
 
 import nishimori as nm
 from nishimori.chains import headway as headways
 from nishimori.chains.headway import Headway, read_headway
 from nishimori.chains.journal import Journal
 from nishimori.chains.loop import Schedule
-from nishimori.chains.progress import silent
 from nishimori.chains.record import Record
 from nishimori.chains.stop import Stopped, StopRequest
 from nishimori.chains.storage import StorageFailed, failure
@@ -40,24 +39,11 @@ class StopAfter(StopRequest):
         return "enough" if self._seen >= self.transitions else ""
 
 
-def ticking() -> Callable[[], float]:
-    """A clock that goes on by a second when it is looked at."""
-    times: Iterator[int] = iter(range(10**6))
-    return lambda: float(next(times))
-
-
 def run(home: Path, stop: StopRequest | None = None, seconds: float = 3) -> Run:
     problem = nm.matched_teacher(nm.Network(6, (5,), "tanh"), nm.GaussianChannel(0.2), 8, 2, test_samples=3)
-    return nm.sample(
-        nm.Posterior(problem, "fp64", "cpu"),
-        nm.HMC(step_size=0.45, num_steps=3),
-        chains=2,
-        warmup=WARMUP,
-        draws=DRAWS,
-        thin=THIN,
-        progress=silent,
-        journal=Journal(home, seconds, print, stop or StopRequest(), clock=ticking()),
-    )
+    target, sampler = nm.Posterior(problem, "fp64", "cpu"), nm.HMC(step_size=0.45, num_steps=3)
+    journal = Journal(home, seconds, print, stop or StopRequest(), clock=ticking())
+    return committed(target, sampler, record_of(target, sampler), journal, warmup=WARMUP, draws=DRAWS, thin=THIN)
 
 
 def told(home: Path) -> Headway:

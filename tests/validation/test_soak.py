@@ -13,7 +13,6 @@ from experiments import changed, write
 from processes import ENVIRONMENT
 
 import nishimori as nm
-from nishimori.chains.journal import Journal
 from nishimori.chains.progress import silent
 from nishimori.sampling.byte_counts import states_kept
 
@@ -64,8 +63,8 @@ def test_a_commit_every_ten_seconds_costs_less_than_a_hundredth(tmp_path: Path) 
 
     def spent(seconds: float, name: str) -> float:
         begun = time.process_time()
-        journal = Journal(tmp_path / name, seconds, print)
-        nm.sample(problem, sampler, **settings, calibration=calibration, journal=journal)
+        home = {"directory": tmp_path / name, "segment_seconds": seconds}
+        nm.sample(problem, sampler, **settings, calibration=calibration, **home)
         return time.process_time() - begun
 
     each = np.median([spent(0.0, f"all {n}") - spent(1e9, f"one {n}") for n in range(3)]) / 63

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from nishimori.chains.progress import Progress
 from nishimori.chains.storage import operations, retried, storing
 from nishimori.chains.temporaries import LOCK
 
@@ -81,6 +82,15 @@ class Lock:
             self.holder = msgspec.structs.replace(self.holder, heartbeat=time.time())
             _write(self.descriptor, self.holder)
         self._last = time.monotonic()
+
+    def beating(self, progress: Progress) -> Progress:
+        """`progress`, and a heartbeat with every transition."""
+
+        def told(phase: str, done: int, total: int, acceptance: float) -> None:
+            self.beat()
+            progress(phase, done, total, acceptance)
+
+        return told
 
     def release(self) -> None:
         """Leave an empty lock file, which is nobody's. A file that cannot be emptied is told by its heartbeat."""

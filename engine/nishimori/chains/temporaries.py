@@ -55,6 +55,11 @@ def _is_abandoned(path: Path) -> bool:
     return False
 
 
+def is_left_behind(name: str) -> bool:
+    """Whether a file of this name may be all that a writer leaves that was killed before its first file appeared."""
+    return name == LOCK or NAME.fullmatch(name) is not None
+
+
 def is_alive(pid: int) -> bool:
     """Whether this host has a process of that number; one of another user counts."""
     if pid <= 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nishimori.chains.files import exclusive, publish_json
+from nishimori.chains.temporaries import is_left_behind
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, expand
@@ -16,7 +17,7 @@ def refuse_foreign(out: Path, experiment: Experiment) -> None:
     manifest = out / "run.json"
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; give a directory to --out")
-    if not manifest.exists() and out.exists() and any(_is_foreign(entry.name) for entry in out.iterdir()):
+    if not manifest.exists() and out.exists() and not all(is_left_behind(entry.name) for entry in out.iterdir()):
         raise BadInput(f"{out} is not empty and holds no run; give an empty or new directory to --out")
     if not manifest.exists():
         return
@@ -28,11 +29,6 @@ def refuse_foreign(out: Path, experiment: Experiment) -> None:
             raise BadInput(
                 f"{out} is sampled with run.blocks = {blocks}; keep that, or give another directory to --out"
             )
-
-
-def _is_foreign(name: str) -> bool:
-    """True for all but what a run leaves that was killed before its manifest appeared."""
-    return name != "lock" and not (name.startswith(".") and name.endswith(".tmp.run.json"))
 
 
 def finished(out: Path, experiment: Experiment) -> bool:

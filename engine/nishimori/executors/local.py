@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from nishimori.chains.files import exclusive
-from nishimori.chains.lock import Lock
 from nishimori.chains.progress import Progress
 from nishimori.chains.stop import StopRequest, stopping
 from nishimori.chains.writers import PointWriter
@@ -44,14 +43,4 @@ def _run_point(system: System, point: Point, writer: PointWriter) -> None:
     """Under the point's lock, unless another process finished it before the lock was had."""
     with exclusive(writer.directory) as lock:
         if not (writer.directory / "summary.json").exists():
-            system.run_point(point.config, replace(writer, progress=_beating(lock, writer.progress)))
-
-
-def _beating(lock: Lock, progress: Progress) -> Progress:
-    """`progress`, and a heartbeat with every transition."""
-
-    def told(phase: str, done: int, total: int, acceptance: float) -> None:
-        lock.beat()
-        progress(phase, done, total, acceptance)
-
-    return told
+            system.run_point(point.config, replace(writer, progress=lock.beating(writer.progress)))

@@ -1,15 +1,18 @@
 """`sample`: calibrate, warm up, measure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
 from nishimori.adaptation.calibration import FROM_AFAR, NEARBY, CalibrationRecord, calibrate
 from nishimori.adaptation.calibration import Schedule as CalibrationSchedule
-from nishimori.chains.journal import Journal
 from nishimori.chains.progress import Progress, reporter
+from nishimori.chains.writers import PointWriter
+from nishimori.description.errors import BadInput
 from nishimori.measurement.analysis import analyse
 from nishimori.measurement.observers import has_teacher, mixing_of
 from nishimori.models.posterior import Posterior
@@ -22,7 +25,9 @@ from nishimori.samplers.hmc import HMC
 from nishimori.samplers.replica_exchange import ReplicaExchange
 from nishimori.sampling.auto import TARGETS, candidates_for, choose
 from nishimori.sampling.continuation import go_on
+from nishimori.sampling.kept import kept, settings_of
 from nishimori.sampling.memory import chains_that_fit
+from nishimori.sampling.moving import Moving
 from nishimori.sampling.precision import require_exact_test, with_precision
 from nishimori.sampling.run import Run
 from nishimori.sampling.wishes import Wishes, moving_of
@@ -79,7 +84,8 @@ def sample(
     only_chains: Sequence[int] | None = None,
     checks_in_experiment: int | None = None,
     progress: Progress | None = None,
-    journal: Journal | None = None,
+    directory: str | Path | None = None,
+    segment_seconds: float = 60.0,
 ) -> Run:
     """Sample `target` with `chains` chains per start.
 
@@ -104,50 +110,74 @@ def sample(
     alone, and `only_chains` runs a choice of them. `checks_in_experiment` is the number of exact checks the false-alarm
     rate of the verdict is shared among (default: those of this run).
 
-    With a `journal` (see chains.journal) the run is committed segment by segment, and goes on where its directory says
-    that it was stopped; everything else must be as it was, `calibration` included.
+    With a `directory` the run is committed there every `segment_seconds`, so that no more than that is lost however it
+    is interrupted, and the same call goes on where it was stopped, to the bit on the same machine, or gives the run
+    again where it had ended (see sampling.kept). Functions among the arguments must be the same again.
 
     A `Posterior` of precision "auto" is sampled in the one that `calibration` chose, by what acceptance it loses and
     what time it saves on this problem.
 
-    Raises ValueError for an unknown start, a coarse force without a Metropolis test, a count that is too small, an
+    Raises BadInput, a ValueError too, for a `directory` that holds something else, or a run that was asked otherwise,
+    DirectoryBusy where another process writes there, and StorageFailed where it cannot be written; ValueError for an
+    unknown start, a coarse force without a Metropolis test, a count that is too small, an
     observable of the wrong shape, layer overlaps that are unknown or without a teacher, a density that is not finite at
-    a start, or a calibration without these instances or against what `sampler` fixes; BadInput, a ValueError too, where
-    a GPU's memory ends, with how many chains fit.
+    a start, or a calibration without these instances or against what `sampler` fixes; BadInput where a GPU's memory
+    ends, with how many chains fit.
     """
     report = progress or reporter("nishimori")
     plain = Posterior(target) if isinstance(target, Problem) else target
     counts, where = (chains, warmup, draws, thin), (start, seed, point)
     wishes = Wishes.of(plain, *counts, *where, keep, layer_overlaps, observables, only_chains)
-    with chains_that_fit(plain, sampler, wishes.plan):
+    with chains_that_fit(plain, sampler, wishes.plan), _home(directory, plain, sampler, wishes, report) as home:
+        if home:
+            report, calibration = home.progress, _agreed(home, calibration)
         if isinstance(target, Problem):
             target, sampler, calibration = _decided(target, sampler, chains, seed, point, calibration, report)
-        return _sampled(target, sampler or HMC(), wishes, calibration, checks_in_experiment, report, journal)
+        sampler = sampler or HMC()
+        require_exact_test(target, sampler)
+        chosen = calibration or _calibrated(target, sampler, seed, point, report, len(wishes.plan.chains))
+        moving, position = moving_of(target, sampler, chosen, wishes, report), wishes.start(target)
+        if home is None:
+            moving.begin(position)
+            moving.finish()
+        else:
+            _publish(home, chosen)
+            (journal,) = home.journals(segment_seconds)
+            go_on(moving, position, journal)
+        return run_of(moving, chosen, checks_in_experiment)
 
 
-def _sampled(
-    target: Target,
-    sampler: Sampler,
-    wishes: Wishes,
-    calibration: CalibrationRecord | None,
-    checks_in_experiment: int | None,
-    report: Progress,
-    journal: Journal | None,
-) -> Run:
-    """`sample` with everything decided but what calibration chooses."""
-    position = wishes.start(target)
-    require_exact_test(target, sampler)
-    plan = wishes.plan
-    chosen = calibration or _calibrated(target, sampler, wishes.seed, wishes.point, report, len(plan.chains))
-    moving = moving_of(target, sampler, chosen, wishes, report)
-    if journal:
-        go_on(moving, position, journal)
-    else:
-        moving.begin(position)
-        moving.finish()
+def run_of(moving: Moving, calibration: CalibrationRecord, checks_in_experiment: int | None = None) -> Run:
+    """Of chains at the end of their schedule."""
     gathered = moving.record, moving.predictions, moving.intervals
-    analysis = analyse(moving.record, plan, moving.observer, *gathered[1:], chosen.alarms, checks_in_experiment)
-    return Run(moving.target, plan, chosen, *gathered, moving.state, analysis)
+    analysis = analyse(
+        moving.record, moving.plan, moving.observer, *gathered[1:], calibration.alarms, checks_in_experiment
+    )
+    return Run(moving.target, moving.plan, calibration, *gathered, moving.state, analysis)
+
+
+@contextmanager
+def _home(
+    directory: str | Path | None, target: Target, sampler: Sampler | None, wishes: Wishes, report: Progress
+) -> Iterator[PointWriter | None]:
+    if directory is None:
+        yield None
+    else:
+        with kept(Path(directory), settings_of(target, sampler, wishes), report) as home:
+            yield home
+
+
+def _agreed(home: PointWriter, calibration: CalibrationRecord | None) -> CalibrationRecord | None:
+    """What lies there, which is what was given where both are."""
+    held = home.calibration()
+    if held and calibration and held != calibration:
+        raise BadInput(f"{home.directory} holds a run with another calibration; give that, none, or another directory")
+    return held or calibration
+
+
+def _publish(home: PointWriter, calibration: CalibrationRecord) -> None:
+    if home.calibration() is None:
+        home.publish_calibration(calibration)
 
 
 def _calibrated(

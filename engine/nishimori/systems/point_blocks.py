@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from nishimori.description.blocks import Block, blocks_of
 from nishimori.description.config import Config
-from nishimori.systems.point_chains import chains_of
+from nishimori.description.identity import identity
+from nishimori.systems.point_chains import moved
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -19,26 +20,23 @@ def sampled_in_blocks(config: Config, writer: "PointWriter", record: "Calibratio
     """All chains of the instances of `record`, as if they had moved together."""
     from nishimori.sampling.parts import RunParts
 
-    blocks, moved = blocks_of(config), []
+    blocks, parts = blocks_of(config), []
     journals = writer.journals(config.run.segment_seconds, len(blocks))
     for number, (block, journal) in enumerate(zip(blocks, journals, strict=True), 1):
-        moved.append(
+        parts.append(
             _moved(config, record, block, journal, _named(writer.progress, f"block {number} of {len(blocks)}"))
         )
-    return RunParts.of_blocks(record, blocks, moved)
+    return RunParts.of_blocks(record, blocks, parts)
 
 
 def _moved(
     config: Config, record: "CalibrationRecord", block: Block, journal: "Journal", report: "Progress"
 ) -> "tuple[Arrays, Arrays]":
     """What they gathered and the state at the end; nothing else of them is kept."""
-    from nishimori.sampling.continuation import go_on
-    from nishimori.sampling.memory import chains_that_fit
+    from nishimori.sampling.build import problem_of
 
-    instances = record.instances[block.instances.start : block.instances.stop]
-    moving, start = chains_of(config, record, instances, block.chains, report)
-    with chains_that_fit(moving.target, None, moving.plan):
-        go_on(moving, start, journal)
+    problem = problem_of(config, identity(config), record.instances[block.instances.start : block.instances.stop])
+    moving = moved(config, record, problem, block.chains, report, journal)
     return moving.groups(0), moving.state_arrays()
 
 

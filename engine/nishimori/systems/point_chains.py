@@ -8,8 +8,10 @@ from nishimori.description.identity import identity
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
+    from nishimori.chains.journal import Journal
     from nishimori.chains.progress import Progress
     from nishimori.models.layout import Position
+    from nishimori.models.problem import Problem
     from nishimori.sampling.moving import Moving
 
 
@@ -30,16 +32,31 @@ def asked_of_chains(config: Config) -> dict[str, Any]:
 
 
 def chains_of(
-    config: Config,
-    record: "CalibrationRecord",
-    instances: Sequence[int],
-    chains: Sequence[int],
-    report: "Progress",
+    config: Config, record: "CalibrationRecord", problem: "Problem", chains: Sequence[int], report: "Progress"
 ) -> "tuple[Moving, Position]":
-    """These `chains` of these `instances`, calibrated as `record`, and where they start."""
-    from nishimori.sampling.build import problem_of, sampler_of, target_of
+    """These `chains` of every instance of `problem`, calibrated as `record`, and where they start."""
+    from nishimori.sampling.build import sampler_of, target_of
     from nishimori.sampling.wishes import Wishes, moving_of
 
-    target = target_of(config, problem_of(config, identity(config), instances), record)
+    target = target_of(config, problem, record)
     wishes = Wishes.of(target, **asked_of_chains(config), only_chains=chains)
     return moving_of(target, sampler_of(config, record), record, wishes, report), wishes.start(target)
+
+
+def moved(
+    config: Config,
+    record: "CalibrationRecord",
+    problem: "Problem",
+    chains: Sequence[int],
+    report: "Progress",
+    journal: "Journal",
+) -> "Moving":
+    """`chains_of`, taken to the end of their schedule from where `journal` says that they stopped."""
+    from nishimori.sampling.build import sampler_of
+    from nishimori.sampling.continuation import go_on
+    from nishimori.sampling.memory import chains_that_fit
+
+    moving, start = chains_of(config, record, problem, chains, report)
+    with chains_that_fit(moving.target, sampler_of(config, record), moving.plan):
+        go_on(moving, start, journal)
+    return moving

@@ -11,7 +11,7 @@ from nishimori.description.config import Config
 from nishimori.description.identity import identity
 from nishimori.description.teacher import mismatch_of
 from nishimori.systems.point_blocks import sampled_in_blocks
-from nishimori.systems.point_chains import asked_of_chains
+from nishimori.systems.point_chains import moved
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -37,9 +37,9 @@ def checks_in_experiment(config: Config, writer: "PointWriter") -> int:
 def sample_point(config: Config, writer: "PointWriter", instances: range, like: "CalibrationRecord | None") -> "Run":
     """These instances of the point, calibrated `like` the record of others as to all but step sizes."""
     from nishimori.chains.start import ChainPlan
-    from nishimori.sampling import sample
-    from nishimori.sampling.build import problem_of, sampler_of, target_named, target_of
+    from nishimori.sampling.build import problem_of, sampler_of, target_named
     from nishimori.sampling.memory import chains_that_fit
+    from nishimori.sampling.sample import run_of
 
     section, point = config.sampler, identity(config)
     problem, plan = problem_of(config, point, instances), ChainPlan.of(section.chains, section.start)
@@ -53,15 +53,7 @@ def sample_point(config: Config, writer: "PointWriter", instances: range, like: 
     if config.run.blocks > 1:
         return sampled_in_blocks(config, writer, record).run(config, checks)
     (journal,) = writer.journals(config.run.segment_seconds)
-    return sample(
-        target_of(config, problem, record),
-        sampler_of(config, record),
-        **asked_of_chains(config),
-        calibration=record,
-        checks_in_experiment=checks,
-        progress=writer.progress,
-        journal=journal,
-    )
+    return run_of(moved(config, record, problem, plan.chains, writer.progress, journal), record, checks)
 
 
 def _calibrate(
