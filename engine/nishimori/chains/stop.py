@@ -60,11 +60,12 @@ class StopRequest:
 
 
 def stopping(progress: Progress, stop: StopRequest, committed: Sequence[str] = ("sampling",)) -> Progress:
-    """`progress` that ends work on request with Stopped, but in the phases that commit before they end."""
+    """`progress` that ends work on request with Stopped, but in the phases that commit before they end; what follows a
+    comma in the name of a phase does not count."""
 
     def told(phase: str, done: int, total: int, acceptance: float) -> None:
         progress(phase, done, total, acceptance)
-        if phase not in committed:
+        if phase.partition(", ")[0] not in committed:
             stop.obey()
 
     return told
