@@ -16,7 +16,7 @@ import pytest
 from experiments import changed, write
 from processes import ENVIRONMENT, python
 
-from nishimori.chains.headway import Headway, Mixing, publish_headway
+from nishimori.chains.headway import Headway, Mixing, Stage, publish_headway, publish_stage
 from nishimori.chains.lock import SILENCE, Holder
 from nishimori.cli import main, status
 from nishimori.description.experiment import expand
@@ -239,6 +239,20 @@ def test_phases_and_points_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert phases == ["calibration", "sampling", "information", "analysis"]
     shutil.rmtree(home)
     assert only(tmp_path, capsys)["state"] == "to do"
+
+
+def test_how_far_the_information_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = begun(tmp_path, information={"method": "ais"})
+    publish_headway(home, msgspec.structs.replace(GIVEN, transitions=60), 1.0)
+    held_by(home, socket.gethostname(), os.getpid())
+    assert only(tmp_path, capsys)["information"] is None and ", information" in shown(tmp_path, capsys)
+    publish_stage(home / "information", Stage("annealing", 5, 599))
+    assert only(tmp_path, capsys)["information"] == {"phase": "annealing", "done": 5, "total": 599}
+    assert f"running on {socket.gethostname()}/{os.getpid()}, information: annealing 5/599" in shown(tmp_path, capsys)
+    (home / "lock").unlink()
+    assert "stopped, information: annealing 5/599" in shown(tmp_path, capsys)
+    (home / "information" / "progress.json").write_text("{", encoding="utf-8")
+    assert only(tmp_path, capsys)["information"] is None
 
 
 def test_batches_are_counted_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from nishimori.models.randomness import Randomness
 from nishimori.samplers import annealed_importance, transitions
 from nishimori.samplers.annealed_importance import LogWeights, both_ends, ladder_of, log_weights, stiffness_of
 from nishimori.samplers.base import Info
+from nishimori.samplers.checkpoint import Unkept
 from nishimori_kernels.rng.streams import Stream
 
 INSTANCES, CHAINS, SAMPLES, NOISE = 24, 32, 8, 0.5
@@ -25,6 +26,7 @@ MOST_Z = 3.0
 STIFFNESS = stiffness_of(NOISE)
 LARGER = 1.5
 """Times the step size that suits the Metropolis test."""
+ALONE = Unkept(lambda *told: None)
 information = partial(nm.information, progress=silent)
 
 
@@ -53,10 +55,6 @@ def z_of(values: np.ndarray) -> float:
     return float(values.mean() / (values.std(ddof=1) / len(values) ** 0.5))
 
 
-def quiet(*told: object) -> None:
-    del told
-
-
 @pytest.fixture(scope="module")
 def linear() -> nm.Posterior:
     return nm.Posterior(problem_of("identity"), "fp64", "cpu")
@@ -64,7 +62,7 @@ def linear() -> nm.Posterior:
 
 @pytest.fixture(scope="module")
 def steps(linear: nm.Posterior) -> torch.Tensor:
-    return pilot_step_sizes(linear, 40, STIFFNESS, 5, "", quiet)
+    return pilot_step_sizes(linear, 40, STIFFNESS, 5, "", ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +76,7 @@ def weights_of(target: nm.Posterior, steps: torch.Tensor, reverse: str = "teache
     start = both_ends(target, randomness)
     if reverse == "prior":
         randomness.fill_normals(start, Stream.PRIOR_START, 0)
-    return log_weights(target, start, ladder_of(len(steps) - 1, STIFFNESS), steps, randomness, quiet)
+    return log_weights(target, start, ladder_of(len(steps) - 1, STIFFNESS), steps, randomness, ALONE)
 
 
 def sides(weights: LogWeights, exact: np.ndarray) -> tuple[float, float]:
@@ -115,7 +113,7 @@ def test_both_weights_are_unbiased(linear: nm.Posterior, steps: torch.Tensor, ex
 
 def test_the_bounds_hold_at_any_number_of_rungs(linear: nm.Posterior, exact: np.ndarray):
     """Strictly at few of them."""
-    weights = weights_of(linear, pilot_step_sizes(linear, 8, STIFFNESS, 5, "", quiet))
+    weights = weights_of(linear, pilot_step_sizes(linear, 8, STIFFNESS, 5, "", ALONE))
     assert min(sides(weights, exact)) > 3
 
 
@@ -145,7 +143,7 @@ def test_skipping_the_metropolis_test_breaks_the_sandwich(linear, steps, exact, 
 def test_a_reverse_start_at_a_prior_draw_breaks_the_sandwich():
     """Negative control, with four times the instances: the start is forgotten within a few rungs."""
     target = nm.Posterior(problem_of("identity", instances=4 * INSTANCES), "fp64", "cpu")
-    steps = pilot_step_sizes(target, 40, STIFFNESS, 5, "", quiet)
+    steps = pilot_step_sizes(target, 40, STIFFNESS, 5, "", ALONE)
     exact = exact_log_evidence(target.problem) + SAMPLES / 2 * np.log(2 * np.pi * NOISE)
     assert sandwiched(weights_of(target, steps), exact)
     assert sides(weights_of(target, steps, reverse="prior"), exact)[1] < -MOST_Z
@@ -207,7 +205,7 @@ def test_step_sizes_do_not_depend_on_the_teacher(linear: nm.Posterior, steps: to
     teacher = problem_of("identity", instances=INSTANCES).known_teacher()
     teacher.weights.flat.mul_(-3)
     other = Problem(problem.network, problem.channel, problem.inputs, problem.labels, teacher=teacher)
-    again = pilot_step_sizes(nm.Posterior(other, "fp64", "cpu"), 40, STIFFNESS, 5, "", quiet)
+    again = pilot_step_sizes(nm.Posterior(other, "fp64", "cpu"), 40, STIFFNESS, 5, "", ALONE)
     torch.testing.assert_close(again, steps, rtol=0, atol=0)
 
 

@@ -12,6 +12,8 @@ import pytest
 from experiments import changed, write
 
 import nishimori as nm
+from nishimori.chains import checkpoint_files
+from nishimori.chains.checkpoint_files import LATEST, CheckpointFiles
 from nishimori.chains.loop import Schedule
 from nishimori.chains.progress import silent
 from nishimori.chains.writers import PointWriter
@@ -20,12 +22,14 @@ from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, expand
 from nishimori.models.footprint import Footprint
 from nishimori.models.posterior import Posterior
+from nishimori.sampling.build import problem_of
 from nishimori.sampling.byte_counts import Leaves, segments_of, states_kept
 from nishimori.sampling.information_cost import gradients_of_information
 from nishimori.sampling.needs import Counts, Needs, largest
 from nishimori.sampling.sample import calibration_of
 from nishimori.sampling.teacher_chains import SAMPLER
 from nishimori.systems import SYSTEMS, plan
+from nishimori.systems.information_plan import information_bytes
 from nishimori.systems.plan import Planner, needs_of
 
 TINY: dict[str, Any] = {
@@ -114,6 +118,26 @@ def test_gradients_of_the_information(method: str, monkeypatch: pytest.MonkeyPat
     assert actual / 1.5 < said < 3 * actual, (said, actual)
 
 
+@pytest.mark.parametrize("method", ["ais", "collapsed", "immse", "chain_rule"])
+def test_the_files_of_the_information(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While it goes on, as if the largest of them were there together."""
+    chains = {"nodes": 3, "warmup": 2, "draws": 4}
+    settings: dict[str, Any] = chains if method in ("immse", "chain_rule") else {"rungs": 5}
+    config = tiny(information={"method": method, **settings}).points[0].config
+    found = []
+    monkeypatch.setattr(checkpoint_files, "publish_arrays", lambda path, arrays, *_: found.append(numbers_in(arrays)))
+    files = CheckpointFiles(tmp_path, 0.0, print)
+    problem = problem_of(config, "p")
+    nm.information(problem, method, **settings, progress=silent, files=files)
+    said = config.data.instances * information_bytes(config, problem, 4)
+    actual = (LATEST + 1) * max(found)
+    assert actual / 1.3 < said < 1.3 * actual, (said, actual)
+
+
+def numbers_in(arrays: Any) -> int:
+    return sum(values.nbytes for group in arrays.values() for values in group.values())
+
+
 def count_calls(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, done: list[float], samples: int) -> None:
     plain, nested = getattr(owner, name), []
 
@@ -177,6 +201,7 @@ def test_a_sampler_left_open_and_the_information_are_planned(tmp_path: Path):
     settings = {"sampler__kind": "auto", "information": {"method": "ais", "rungs": 10}}
     (planned,) = Planner(tmp_path).plans(tiny(**settings).points)
     assert planned.num_steps >= 1 and planned.seconds["information"] > 0 and planned.seconds["calibration"] > 0
+    assert planned.disk["information"] > 0
     (longer,) = Planner(tmp_path).plans(tiny(**settings | {"information": {"method": "ais", "rungs": 2000}}).points)
     assert longer.seconds["information"] > 3 * planned.seconds["information"]
 

@@ -1,4 +1,5 @@
-"""How far chains have come: progress.json, which a run writes after every commit and whoever watches it reads.
+"""How far chains have come, and what is measured after them: progress.json, which a run writes after every commit and
+whoever watches it reads.
 
 Derived data. Nothing goes on from it, and where it is missing or damaged it is just not shown. Importing this never
 imports torch.
@@ -7,7 +8,7 @@ imports torch.
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from nishimori.chains.files import StorageFailed, publish_json
 FILE = "progress.json"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
+Told = TypeVar("Told", bound=msgspec.Struct)
 
 
 class Mixing(msgspec.Struct, frozen=True):
@@ -44,16 +46,42 @@ class Headway(msgspec.Struct, frozen=True, kw_only=True):
     written: Amount = 0.0
 
 
+class Stage(msgspec.Struct, frozen=True):
+    """Of work other than sampling: steps `done` of the `total` of a `phase`."""
+
+    phase: Annotated[str, msgspec.Meta(pattern="^[ -~]{1,100}$")]
+    done: Count
+    total: Count
+
+
 def publish_headway(directory: Path, headway: Headway, seconds: float) -> None:
     """After so many `seconds`. A run does not end because this cannot be stored."""
     now = msgspec.structs.replace(headway, seconds=round(seconds, 3), written=time.time())
-    with suppress(StorageFailed):
-        publish_json(directory / FILE, msgspec.to_builtins(now))
+    _publish(directory, now)
+
+
+def publish_stage(directory: Path, stage: Stage) -> None:
+    """As `publish_headway`."""
+    _publish(directory, stage)
 
 
 def read_headway(directory: Path) -> Headway | None:
     """None where there is none, or it is damaged."""
+    return _read(directory, Headway)
+
+
+def read_stage(directory: Path) -> Stage | None:
+    """None where there is none, or it is damaged."""
+    return _read(directory, Stage)
+
+
+def _publish(directory: Path, told: msgspec.Struct) -> None:
+    with suppress(StorageFailed):
+        publish_json(directory / FILE, msgspec.to_builtins(told))
+
+
+def _read(directory: Path, form: type[Told]) -> Told | None:
     try:
-        return msgspec.json.decode((directory / FILE).read_bytes(), type=Headway)
+        return msgspec.json.decode((directory / FILE).read_bytes(), type=form)
     except (OSError, msgspec.MsgspecError, RecursionError):
         return None

@@ -7,6 +7,9 @@ BATCHES = "batches"
 BLOCKS = "blocks"
 """Folder of a point or batch that is sampled in blocks of chains, each with segments and states of its own."""
 
+INFORMATION = "information"
+"""Folder of a point or batch with what is kept of its information while that is measured."""
+
 
 def batch_of(home: Path, number: int) -> Path:
     return home / BATCHES / f"{number:03d}"

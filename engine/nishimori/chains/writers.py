@@ -1,4 +1,5 @@
-"""The files of one point: config, calibration, segments, states, information where it was measured, summary."""
+"""The files of one point: config, calibration, segments, states, information where it was measured, and what is kept
+while it is, summary."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,9 +10,10 @@ from typing import Any
 import msgspec
 
 from nishimori.adaptation.calibration import CalibrationRecord
+from nishimori.chains.checkpoint_files import CheckpointFiles
 from nishimori.chains.files import publish_json
 from nishimori.chains.journal import Journal
-from nishimori.chains.places import batch_of, is_begun, places_of
+from nishimori.chains.places import INFORMATION, batch_of, is_begun, places_of
 from nishimori.chains.progress import Progress, silent
 from nishimori.chains.stop import StopRequest
 from nishimori.description.errors import BadInput
@@ -39,6 +41,10 @@ class PointWriter:
         """Of the chains of this point, or of one batch of its instances: one a block."""
         places = places_of(self.directory, blocks)
         return [Journal(place, segment_seconds, self.tell, self.stop) for place in places]
+
+    def information_files(self, segment_seconds: float) -> CheckpointFiles:
+        """Of the information while it is measured."""
+        return CheckpointFiles(self.directory / INFORMATION, segment_seconds, self.tell)
 
     def information(self) -> Any:
         """What an earlier attempt published of the information, instance by instance, None where nothing was; JSON."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import tyro
 
 from nishimori.chains.lock import SILENCE
@@ -39,12 +40,12 @@ def status(
 
     Example: nishimori status runs/a --watch
 
-    Files are read, nothing is locked or changed. Numbers are as of the last commit (every run.segment_seconds). Of a
-    point that is not done, effective sample size and R-hat are the worst of its main observables, computed again
-    whenever draws have grown by a tenth; of one that is done, the worst of all observables in its summary. Time to go
-    is that of sampling at the mean pace so far. A process that has not been heard of for a minute is shown as silent,
-    or, where it is on another host or dead, as stopped. Exit codes: 0 for a run, whatever its state; 2 where there is
-    none.
+    Files are read, nothing is locked or changed. Numbers are as of the last commit (every run.segment_seconds), those
+    of the information too. Of a point that is not done, effective sample size and R-hat are the worst of its main
+    observables, computed again whenever draws have grown by a tenth; of one that is done, the worst of all observables
+    in its summary. Time to go is that of sampling at the mean pace so far. A process that has not been heard of for a
+    minute is shown as silent, or, where it is on another host or dead, as stopped. Exit codes: 0 for a run, whatever
+    its state; 2 where there is none.
 
     Args:
         directory: what --out named.
@@ -142,9 +143,12 @@ def _state(one: Standing) -> str:
     batch = f", batch {one.batches} of at most {most}" if most and one.state in ("running", "stopped") else ""
     if one.state == "damaged":
         return "summary damaged"
+    stage = one.measured
+    measured = f", information: {stage.phase} {stage.done}/{stage.total}" if stage else ""
     if one.holder is None:
-        return f"{one.state}{batch}"
+        return f"{one.state}{batch}{measured}"
     phase = "" if one.phase == "sampling" else f", {one.phase}"
+    phase = measured if measured and one.phase == "information" else phase
     silence = time.time() - one.holder.heartbeat
     silent = f", silent for {duration(silence)}" if silence > SILENCE else ""
     return f"running on {one.holder.host}/{one.holder.pid}{batch}{phase}{silent}"
@@ -163,6 +167,7 @@ def _documented(one: Standing) -> dict[str, Any]:
         "swept": one.point.swept,
         "state": one.state,
         "phase": one.phase,
+        "information": one.measured and msgspec.structs.asdict(one.measured),
         "host": holder and holder.host,
         "pid": holder and holder.pid,
         "heartbeat": holder and holder.heartbeat,

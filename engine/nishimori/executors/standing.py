@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nishimori.chains.headway import Headway, Mixing, read_headway
+from nishimori.chains.headway import Headway, Mixing, Stage, read_headway, read_stage
 from nishimori.chains.lock import SILENCE, Holder, holder_of
-from nishimori.chains.places import batches_in, places_of
+from nishimori.chains.places import INFORMATION, batches_in, places_of
 from nishimori.chains.temporaries import is_alive
 from nishimori.comparison.summaries import read_summary
 from nishimori.description.config import Config
@@ -31,8 +31,9 @@ SEGMENT = re.compile(r"/segments/\d+\.h5$")
 @dataclass(frozen=True, eq=False)
 class Standing:
     """Of one point. `holder` and `phase` of one that is running; `headway` of all `batches` of instances that were
-    begun, None where nothing is known; `disk_bytes` of its files; `summary` of one that is done, and "damaged" is one
-    whose summary cannot be read. `seconds_to_go` for the transitions of these batches, at the mean pace so far."""
+    begun, None where nothing is known; `measured` says how far the information of the last batch is kept, None where it
+    is not under way; `disk_bytes` of its files; `summary` of one that is done, and "damaged" is one whose summary
+    cannot be read. `seconds_to_go` for the transitions of these batches, at the mean pace so far."""
 
     point: Point
     state: State
@@ -42,6 +43,7 @@ class Standing:
     segments: int
     disk_bytes: int
     headway: Headway | None
+    measured: Stage | None
     summary: Mapping[str, Any] | None
     seconds_to_go: float | None
 
@@ -71,6 +73,7 @@ def _standing(home: Path, point: Point) -> Standing:
         segments,
         disk_bytes,
         headway,
+        read_stage(batches[-1] / INFORMATION),
         summary,
         None if state in ("done", "damaged") else _to_go(headway, running),
     )

@@ -6,6 +6,7 @@ order and gives the Monte Carlo variance.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,18 @@ class PredictiveDensity:
         added = np.asarray(logsumexp(log_densities, axis=1))
         self.log_sums[batch] = np.logaddexp(self.log_sums[batch], added)
         self.counts[batch] += log_densities.shape[1]
+
+    def to_host(self) -> dict[str, Values]:
+        """Counts and sums as arrays of their own, to be written to a file; nothing before the first draw."""
+        return {} if self.log_sums is None else {"counts": self.counts.copy(), "log_sums": self.log_sums.copy()}
+
+    @classmethod
+    def from_host(cls, draws: int, arrays: Mapping[str, Values]) -> "PredictiveDensity":
+        """What `to_host` wrote."""
+        density = cls(draws)
+        if "log_sums" in arrays:
+            density.counts, density.log_sums = arrays["counts"].copy(), arrays["log_sums"].copy()
+        return density
 
     def mean_log(self) -> tuple[Values, Values]:
         """Mean over rows of log <p(label | theta)> and its Monte Carlo variance (NaN for one batch), [instances]."""

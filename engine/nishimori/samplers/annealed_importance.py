@@ -12,9 +12,9 @@ over the teachers of a data set.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from nishimori.models.randomness import Randomness
 from nishimori.models.target import Target
 from nishimori.models.tempered import TemperedTarget
 from nishimori.samplers.base import Info, State, Streams
+from nishimori.samplers.checkpoint import Checkpoint, HostArrays
 from nishimori.samplers.hmc import HMC
 from nishimori_kernels.rng.streams import Stream
 
@@ -30,9 +31,6 @@ STREAMS = Streams(Stream.ANNEALED_MOMENTUM, Stream.ANNEALED_ACCEPT, Stream.ANNEA
 SAMPLER = HMC("rotation", num_steps=5, target_acceptance=0.85)
 """The prior-exact splitting: where b is small, its acceptance is 1 at any step. For the gap the number of rungs counts,
 and longer trajectories do not: measured with 4 to 8 steps."""
-
-Report = Callable[[int, int, float], None]
-"""Called with the transitions done, their total and the mean acceptance of the latest."""
 
 
 def ladder_of(rungs: int, stiffness: float) -> tuple[float, ...]:
@@ -69,34 +67,63 @@ def both_ends(target: Target, randomness: Randomness) -> Position:
     return start
 
 
+@dataclass(frozen=True, eq=False)
+class Annealed:
+    """After `rung` transitions: the `position`, what was added to log w and log r so far, [instances, places], and
+    their share of the mean acceptance of all transitions."""
+
+    rung: int
+    position: Position
+    log_weights: Tensor
+    acceptance: float
+
+    def to_host(self) -> HostArrays:
+        """As host arrays of their own."""
+        return {
+            "rung": np.array(self.rung),
+            "position": self.position.to_edge().cpu().numpy(),
+            "log_weights": self.log_weights.cpu().numpy(),
+            "acceptance": np.array(self.acceptance),
+        }
+
+    @classmethod
+    def begun(cls, start: Position, left: HostArrays | None) -> "Annealed":
+        """At the start, or what `to_host` wrote, stored as `start` is."""
+        layout, given = start.layout, {"dtype": torch.float64, "device": start.flat.device}
+        if left is None:
+            return cls(0, start, torch.zeros(layout.instances, layout.chains, **given), 0.0)
+        position = torch.tensor(left["position"], dtype=start.flat.dtype, device=start.flat.device)
+        weights = torch.tensor(left["log_weights"], **given)
+        return cls(int(left["rung"]), layout.from_edge(position), weights, float(left["acceptance"]))
+
+
 def log_weights(
     target: Target,
     start: Position,
     ladder: tuple[float, ...],
     step_size: Tensor,
     randomness: Randomness,
-    report: Report,
+    checkpoint: Checkpoint,
 ) -> LogWeights:
     """Anneal from both ends at once.
 
     `start` holds both ends (see `both_ends`), and `randomness` is that of its places; `step_size`, [rungs + 1,
-    instances], is that at each b_k of `ladder`.
+    instances], is that at each b_k of `ladder`. It goes on where `checkpoint` says that it was left.
     """
-    total, position, acceptance = len(ladder) - 2, start, 0.0
-    weights = torch.zeros(len(target.instances), start.layout.chains, dtype=torch.float64, device=target.device)
-    for rung in range(total + 1):
-        evaluated = evaluate(target, position)
-        weights += increment(ladder, rung, likelihood_energy(evaluated))
-        if rung < total:
-            mirrored = total - rung
-            tempered = TemperedTarget(target, (ladder[rung + 1], ladder[mirrored]))
-            steps = torch.stack([step_size[rung + 1], step_size[mirrored]], -1).repeat(1, start.layout.chains // 2)
-            moved, info = transition_at(tempered, evaluated, steps, randomness, STREAMS, rung + 1)
-            position, latest = moved.position, float(info.acceptance.mean())
-            acceptance += latest / total
-            report(rung + 1, total, latest)
+    total, now = len(ladder) - 2, Annealed.begun(start, checkpoint.begun())
+    for rung in range(now.rung, total):
+        evaluated = evaluate(target, now.position)
+        weights = now.log_weights + increment(ladder, rung, likelihood_energy(evaluated))
+        mirrored = total - rung
+        tempered = TemperedTarget(target, (ladder[rung + 1], ladder[mirrored]))
+        steps = torch.stack([step_size[rung + 1], step_size[mirrored]], -1).repeat(1, start.layout.chains // 2)
+        moved, info = transition_at(tempered, evaluated, steps, randomness, STREAMS, rung + 1)
+        latest = float(info.acceptance.mean())
+        now = Annealed(rung + 1, moved.position, weights, now.acceptance + latest / total)
+        checkpoint.reached(now.rung, total, latest, now.to_host)
+    weights = now.log_weights + increment(ladder, total, likelihood_energy(evaluate(target, now.position)))
     by_end = weights.cpu().unflatten(1, (-1, 2))
-    return LogWeights(by_end[..., 0], by_end[..., 1], acceptance)
+    return LogWeights(by_end[..., 0], by_end[..., 1], now.acceptance)
 
 
 def increment(ladder: tuple[float, ...], rung: int, energy: Tensor) -> Tensor:

@@ -10,15 +10,15 @@ density.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nishimori.chains.progress import Progress
+from nishimori.chains.checkpoints import Checkpoints
 from nishimori.measurement.information import Integrand, Sum, Summed
 from nishimori.measurement.nodes import sum_rule
 from nishimori.measurement.observers import mixing_of
@@ -29,6 +29,8 @@ from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
 from nishimori.models.wide_network import WideNetwork
+from nishimori.samplers.base import State
+from nishimori.samplers.checkpoint import Checkpoint, HostArrays
 from nishimori.sampling.teacher_chains import CALIBRATION_CHAINS, Effort, drift_alarm, teacher_chains
 from nishimori_kernels.rng.streams import Stream
 
@@ -36,9 +38,10 @@ Values = NDArray[np.float64]
 
 
 def summed_predictions(
-    posterior: Posterior, control: bool, nodes: int, effort: Effort, seed: int, point: str, report: Progress
+    posterior: Posterior, control: bool, nodes: int, effort: Effort, seed: int, point: str, checkpoints: Checkpoints
 ) -> Summed:
-    """Over `nodes` numbers of samples, one after the other."""
+    """Over `nodes` numbers of samples, one after the other. `checkpoints` keep what each of them gave, and its chains
+    as in `teacher_chains`."""
     problem = posterior.problem
     chosen, weights = sum_rule(problem.samples, nodes, problem.network.input_dim)
     address = f"{point}/chain rule"
@@ -48,27 +51,17 @@ def summed_predictions(
     for number, samples in enumerate(int(count) for count in chosen):
         phase = f"{samples} samples ({number + 1} of {nodes})"
         node = _Node(posterior, samples, labels, effort, seed, f"{address}/{samples}")
-        seen = node.predictive(report, phase)
-        gains.append(known - seen.mean)
-        variances.append(seen.variance)
-        acceptance += seen.acceptance / len(chosen)
-        alarms += seen.alarms
+        seen = checkpoints.once(phase, partial(node.predictive, checkpoints, phase))
+        gains.append(known - seen["mean"])
+        variances.append(seen["variance"])
+        acceptance += float(seen["acceptance"]) / len(chosen)
+        alarms += drift_alarm(list(seen["halves"]), f"the predictive density after {samples} samples")
         if control:
-            divergences.append(seen.mean - _wide_log_density(problem, samples, labels))
+            divergences.append(seen["mean"] - _wide_log_density(problem, samples, labels))
     total = Sum(weights @ np.stack(gains), weights**2 @ np.stack(variances))
     divergence = Sum(weights @ np.stack(divergences), total.variance) if control else None
     integrand = Integrand(chosen.astype(np.float64), np.stack(gains, axis=1))
     return Summed(total, divergence, integrand, acceptance, tuple(alarms))
-
-
-@dataclass(frozen=True, eq=False)
-class _Predictive:
-    """Mean over rows of the log predictive density and its Monte Carlo variance, [instances]."""
-
-    mean: Values
-    variance: Values
-    acceptance: float
-    alarms: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,40 +75,58 @@ class _Node:
     seed: int
     point: str
 
-    def predictive(self, report: Progress, phase: str) -> _Predictive:
-        draws, acceptance = self.effort.draws, 0.0
-        density = PredictiveDensity(draws)
-        for draw, latent, accepted in self._latents(report, phase):
-            density.update(draw, _log_likelihood(self.posterior, self.labels.unsqueeze(1), latent))
-            acceptance += accepted / draws
-        alarms = drift_alarm(density.halves(), f"the predictive density after {self.samples} samples")
-        return _Predictive(*density.mean_log(), acceptance, alarms)
+    def predictive(self, checkpoints: Checkpoints, phase: str) -> HostArrays:
+        """The mean over rows of the log predictive density, its Monte Carlo variance and that mean of both `halves` of
+        the draws, [instances] each, with the mean acceptance."""
+        gathered = _Gathered(self.posterior, self.labels, PredictiveDensity(self.effort.draws))
+        acceptance = self._gather(gathered, checkpoints, phase)
+        mean, variance = gathered.density.mean_log()
+        halves = np.array(gathered.density.halves())
+        return {"mean": mean, "variance": variance, "halves": halves, "acceptance": np.array(acceptance)}
 
-    def _latents(self, report: Progress, phase: str) -> Iterator[tuple[int, Tensor, float]]:
-        """Draw by draw: F on the test inputs, [instances, chains, rows], and the mean acceptance."""
+    def _gather(self, gathered: "_Gathered", checkpoints: Checkpoints, phase: str) -> float:
         if self.samples == 0:
-            for draw, position in enumerate(self._prior()):
-                yield draw, _test_outputs(self.posterior, position), 1.0
-            return
-        target = Posterior(
-            first_samples(self.posterior.problem, self.samples), self.posterior.precision, self.posterior.device.type
-        )
+            return self._gather_prior(gathered, checkpoints.loop(phase))
+        rows = first_samples(self.posterior.problem, self.samples)
+        target = Posterior(rows, self.posterior.precision, self.posterior.device.type)
         own = Randomness.of(self.seed, self.point, target.instances, range(CALIBRATION_CHAINS))
-        chains = teacher_chains(target, mixing_of(target, own), self.effort, self.seed, self.point, report, phase)
-        for transition in chains:
-            assert transition.draw is not None
-            accepted = float(transition.info.acceptance.mean())
-            yield transition.draw, _test_outputs(target, transition.state.position), accepted
+        mixing = mixing_of(target, own)
+        return teacher_chains(target, mixing, self.effort, self.seed, self.point, checkpoints, phase, gathered)
 
-    def _prior(self) -> Iterator[Position]:
+    def _gather_prior(self, gathered: "_Gathered", checkpoint: Checkpoint) -> float:
+        """Independent draws, which are all accepted."""
         position = self.posterior.layout(self.effort.chains).empty(self.posterior.dtype, self.posterior.device)
         randomness = Randomness.of(self.seed, self.point, self.posterior.instances, range(self.effort.chains))
-        for draw in range(self.effort.draws):
-            yield randomness.fill_normals(position, Stream.PRIOR_START, draw)
+        begun, draws = checkpoint.begun(), self.effort.draws
+        if begun is not None:
+            gathered.put_back(begun)
+        for draw in range(0 if begun is None else int(begun["draws"]), draws):
+            gathered.read(draw, randomness.fill_normals(position, Stream.PRIOR_START, draw))
+            now = {"draws": np.array(draw + 1)}
+            checkpoint.reached(draw + 1, draws, 1.0, lambda now=now: {**gathered.to_host(), **now})
+        return 1.0
 
 
-def _test_outputs(posterior: Posterior, position: Position) -> Tensor:
-    return posterior.latent(position, "test").double()
+@dataclass(eq=False)
+class _Gathered:
+    """The `density` of `labels`, averaged over draws."""
+
+    posterior: Posterior
+    labels: Tensor
+    density: PredictiveDensity
+
+    def update(self, draw: int, state: State) -> None:
+        self.read(draw, state.position)
+
+    def read(self, draw: int, position: Position) -> None:
+        latent = self.posterior.latent(position, "test").double()
+        self.density.update(draw, _log_likelihood(self.posterior, self.labels.unsqueeze(1), latent))
+
+    def to_host(self) -> HostArrays:
+        return self.density.to_host()
+
+    def put_back(self, values: HostArrays) -> None:
+        self.density = PredictiveDensity.from_host(self.density.draws, values)
 
 
 def _log_likelihood(posterior: Posterior, labels: Tensor, latent: Tensor) -> Values:

@@ -11,14 +11,14 @@ and relative entropy, IEEE Trans. Inf. Theory 56): the divergence of `measuremen
 network is nearly Gaussian, and so is the spread of this estimate of it, which no label noise enters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nishimori.chains.progress import Progress
+from nishimori.chains.checkpoints import Checkpoints
 from nishimori.chains.start import ChainPlan
 from nishimori.measurement.convergence import monte_carlo_variance
 from nishimori.measurement.information import Integrand, Sum, Summed
@@ -28,6 +28,7 @@ from nishimori.models.noise_ladder import NoiseLadder
 from nishimori.models.posterior import Posterior
 from nishimori.models.wide_network import WideNetwork, variance_of
 from nishimori.samplers.base import State
+from nishimori.samplers.checkpoint import HostArrays
 from nishimori.sampling.teacher_chains import Effort, drift_alarm, starts_alarm, teacher_chains
 
 Values = NDArray[np.float64]
@@ -42,35 +43,30 @@ def integrated_mmse(
     effort: Effort,
     seed: int,
     point: str,
-    report: Progress,
+    checkpoints: Checkpoints,
 ) -> Summed:
     """Over `nodes` signal-to-noise ratios, all of them in one batch; with a `wide` network the divergence too, by
-    chains of both starts."""
+    chains of both starts. `checkpoints` as in `teacher_chains`."""
     problem, count = posterior.problem, len(posterior.instances)
     unit = torch.ones(1, problem.network.input_dim, dtype=torch.float64, device="cpu")
     signal, noise = float(variance_of(problem.network, unit)), problem.channel.noise_variance
     inverse_temperatures, weights = noise_rule(nodes, signal, noise)
     ladder = NoiseLadder(posterior, inverse_temperatures.tolist())
     observe, start = _Errors.of(ladder), "teacher" if wide is None else "both"
-    plan, means = ChainPlan.of(effort.chains, start), PredictionMeans(effort.draws)
-    rows, acceptance = [], 0.0
-    for transition in teacher_chains(ladder, observe, effort, seed, f"{point}/immse", report, "immse", start):
-        latent = observe.latent_of(transition.state)
-        rows.append(observe.squares(latent).cpu().numpy())
-        if wide is not None and transition.draw is not None:
-            means.update(transition.draw, latent)
-        acceptance += float(transition.info.acceptance.mean()) / effort.draws
+    plan, means = ChainPlan.of(effort.chains, start), None if wide is None else PredictionMeans(effort.draws)
+    gathered = _Gathered(observe, means)
+    acceptance = teacher_chains(ladder, observe, effort, seed, f"{point}/immse", checkpoints, "immse", gathered, start)
     # [instances, nodes, chains, draws], summed over the samples
-    squares = np.moveaxis(np.stack(rows), 0, -1).reshape(count, nodes, len(plan.chains), effort.draws)
+    squares = np.moveaxis(np.stack(gathered.squares), 0, -1).reshape(count, nodes, len(plan.chains), effort.draws)
     own = squares[:, :, plan.where("teacher")]
     integrand = Integrand(inverse_temperatures / noise, own.mean((-1, -2)) / problem.samples)
     series = np.einsum("ikcd,k->id", own, weights)
     alarms = drift_alarm([half.mean(-1) for half in np.array_split(series, 2, axis=-1) if half.size], ERROR)
     divergence = None
-    if wide is not None:
+    if wide is not None and gathered.means is not None:
         afar = np.einsum("ikcd,k->id", squares[:, :, plan.where("prior")], weights)
         alarms += starts_alarm(series.mean(-1), afar.mean(-1), ERROR)
-        divergence = _divergence(means, _predictions(ladder, wide), plan, weights)
+        divergence = _divergence(gathered.means, _predictions(ladder, wide), plan, weights)
     return Summed(_sum(own, weights), divergence, integrand, acceptance, alarms)
 
 
@@ -112,6 +108,30 @@ class _Errors:
     def __call__(self, state: State) -> Tensor:
         latent = self.latent_of(state)
         return torch.stack([self.squares(latent), (latent * self.latent).sum(-1)])
+
+
+@dataclass(eq=False)
+class _Gathered:
+    """Draw by draw sum_mu (F - F*)^2 / 2, [instances, chains], and on request the `means` of F."""
+
+    errors: _Errors
+    means: PredictionMeans | None
+    squares: list[Values] = field(default_factory=list)
+
+    def update(self, draw: int, state: State) -> None:
+        latent = self.errors.latent_of(state)
+        self.squares.append(self.errors.squares(latent).cpu().numpy())
+        if self.means is not None:
+            self.means.update(draw, latent)
+
+    def to_host(self) -> HostArrays:
+        means = self.means.to_host() if self.means else {}
+        return {**means, "squares": np.stack(self.squares)} if self.squares else {}
+
+    def put_back(self, values: HostArrays) -> None:
+        self.squares = list(values.get("squares", ()))
+        if self.means is not None and self.squares:
+            self.means = PredictionMeans.from_host(self.means.draws, values, self.errors.latent.device)
 
 
 def _predictions(ladder: NoiseLadder, wide: WideNetwork) -> Tensor:

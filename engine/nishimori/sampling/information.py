@@ -1,14 +1,19 @@
 """`information`: the mutual information of teacher and data, measured."""
 
+import hashlib
 from dataclasses import replace
-from functools import partial
+
+import msgspec
+import torch
 
 from nishimori.adaptation.annealed_steps import pilot_step_sizes
+from nishimori.chains.checkpoint_files import CheckpointFiles
+from nishimori.chains.checkpoints import Checkpoints, checkpointed
 from nishimori.chains.progress import Progress, reporter
 from nishimori.description import GaussianChannel
 from nishimori.description.information import INFORMATION_METHODS, information_defaults
 from nishimori.measurement.evidence import EvidenceBounds
-from nishimori.measurement.information import GaussianReference, Information, Measured, Summed
+from nishimori.measurement.information import Information, Measured, Summed
 from nishimori.measurement.kernel_reference import KernelReference, further_averages
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.label_laws import label_law
@@ -21,6 +26,8 @@ from nishimori.sampling.chain_rule import summed_predictions
 from nishimori.sampling.immse import integrated_mmse
 from nishimori.sampling.teacher_chains import Effort
 
+FORM = 1
+"""Of what is kept while it goes on: files of another one are not gone on from."""
 LEAST = {"rungs": 2, "chains": 1, "nodes": 1, "warmup": 0, "draws": 1}
 
 
@@ -38,6 +45,7 @@ def information(
     control: bool | None = None,
     data_sets: int = 0,
     progress: Progress | None = None,
+    files: CheckpointFiles | None = None,
 ) -> Information:
     """I(theta*; D) / n of a matched teacher, in nats a sample.
 
@@ -63,6 +71,10 @@ def information(
     an instance gives depends on (seed, point, its identity) and the counts alone; by the last two, on the trajectory
     length chosen for all instances too.
 
+    With `files` (see `chains.checkpoint_files`) what was done is kept now and then, and before Stopped leaves, where
+    `progress` raises it; a measurement of the same arguments goes on from there, to the bit. Calibrations, which the
+    last two begin with, are kept when they are done. The files are left to the caller.
+
     Raises ValueError where there is no teacher, for another target or method, for settings that the method does not
     take or that are too small, for a readout or a channel that it cannot do, or with `control` for an activation of
     one's own whose kernel is not known, or another channel than the Gaussian one; `control=False` does without.
@@ -75,21 +87,28 @@ def information(
     if control is None:
         control = isinstance(problem.channel, GaussianChannel)
     kernel = KernelReference(problem, seed, point) if control else None
-    reference = _reference(kernel, data_sets) if kernel else None
+    reference = kernel.information if kernel else None
     likelihood = label_law(problem.channel, CPU).log_likelihood(problem.labels, teacher.latent).sum(-1).numpy()
-    if method in ("ais", "collapsed"):
-        annealed = _collapsed(posterior) if method == "collapsed" else posterior
-        found, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, report)
-    else:
-        found = _summed(posterior, method, kernel, counts, seed, point, report)
-        acceptance = found.acceptance
+    work = _identity(method, counts, control, seed, point, posterior)
+    with checkpointed(report, files, work) as checkpoints:
+        if method in ("ais", "collapsed"):
+            annealed = _collapsed(posterior) if method == "collapsed" else posterior
+            found, acceptance = _evidence(annealed, counts["rungs"], counts["chains"], seed, point, checkpoints)
+        else:
+            found = _summed(posterior, method, kernel, counts, seed, point, checkpoints)
+            acceptance = found.acceptance
+    if reference:
+        further = further_averages(problem, data_sets, seed, point)
+        reference = replace(reference, further=further.information)
     return Information.of(Measured(method, problem.samples, likelihood, found, reference, acceptance))
 
 
-def _reference(kernel: KernelReference, data_sets: int) -> GaussianReference:
-    """Of the instances, and the average over `data_sets` more."""
-    further = further_averages(kernel.problem, data_sets, kernel.seed, kernel.point)
-    return replace(kernel.information, further=further.information)
+def _identity(method: str, counts: dict[str, int], control: bool, seed: int, point: str, posterior: Posterior) -> str:
+    """Hash of what the chains depend on."""
+    named = FORM, method, sorted(counts.items()), control, seed, point, posterior.instances, posterior.precision
+    hashed = hashlib.blake2b(msgspec.json.encode(named), digest_size=16)
+    hashed.update(posterior.problem.labels.contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 def _summed(
@@ -99,33 +118,37 @@ def _summed(
     counts: dict[str, int],
     seed: int,
     point: str,
-    report: Progress,
+    checkpoints: Checkpoints,
 ) -> Summed:
     effort = Effort(counts["chains"], counts["warmup"], counts["draws"])
     if method == "immse":
         wide = kernel.wide if kernel else None
-        return integrated_mmse(posterior, wide, counts["nodes"], effort, seed, point, report)
-    return summed_predictions(posterior, kernel is not None, counts["nodes"], effort, seed, point, report)
+        return integrated_mmse(posterior, wide, counts["nodes"], effort, seed, point, checkpoints)
+    return summed_predictions(posterior, kernel is not None, counts["nodes"], effort, seed, point, checkpoints)
 
 
 def _evidence(
-    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, report: Progress
+    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, checkpoints: Checkpoints
 ) -> tuple[EvidenceBounds, float]:
-    weights = _weights(target, rungs, chains, seed, point, report)
+    weights = _weights(target, rungs, chains, seed, point, checkpoints)
     # The Phi of a collapsed posterior holds the constants of the likelihood.
     constant = target.problem.samples * target.omitted_constant if isinstance(target, Posterior) else 0.0
     return EvidenceBounds.of(weights.forward.numpy(), weights.reverse.numpy(), constant), weights.acceptance
 
 
 def _weights(
-    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, report: Progress
+    target: Posterior | CollapsedPosterior, rungs: int, chains: int, seed: int, point: str, checkpoints: Checkpoints
 ) -> LogWeights:
     stiffness = stiffness_of(target.problem.channel.noise_variance)
-    step_size = pilot_step_sizes(target, rungs, stiffness, seed, point, partial(report, "pilot"))
+    address = rungs, stiffness, seed, point
+    chosen = checkpoints.once(
+        "pilot", lambda: {"step_size": pilot_step_sizes(target, *address, checkpoints.loop("pilot")).numpy()}
+    )
     randomness = Randomness.of(seed, point, target.instances, range(2 * chains))
     start = both_ends(target, randomness)
     ladder = ladder_of(rungs, stiffness)
-    return log_weights(target, start, ladder, step_size, randomness, partial(report, "annealing"))
+    step_size = torch.tensor(chosen["step_size"], device="cpu")
+    return log_weights(target, start, ladder, step_size, randomness, checkpoints.loop("annealing"))
 
 
 def _collapsed(posterior: Posterior) -> CollapsedPosterior:

@@ -41,8 +41,9 @@ class Counts:
 class Needs:
     """Bytes by counts. `footprint` and `leaves` are of one instance, the latter of `asked` chains; `copies` are the
     starts and replicas of a chain, and `calibrating` the chains of an instance that are calibrated with, all instances
-    together. `block_counts` are the numbers of blocks that could be asked for. On the CPU, where few chains at a time
-    pass through the layers, only data and vectors are counted, and they lie beside the record."""
+    together. `block_counts` are the numbers of blocks that could be asked for, and `information` what the files of its
+    measurement take for one instance. On the CPU, where few chains at a time pass through the layers, only data and
+    vectors are counted, and they lie beside the record."""
 
     footprint: Footprint
     leaves: Leaves
@@ -51,6 +52,7 @@ class Needs:
     calibrating: int
     block_counts: tuple[int, ...]
     on_gpu: bool
+    information: int = 0
 
     def on_device(self, counts: Counts) -> int:
         """Of the sampler's states and what a batch of all chains needs; of the GPU, or of the host."""
@@ -69,7 +71,8 @@ class Needs:
     def on_disk(self, counts: Counts, segments: int) -> dict[str, int]:
         """With so many `segments` a block."""
         found = self._leaves(counts).on_disk(counts.instances, counts.schedule, segments)
-        return {**found, "containers": counts.blocks * found["containers"]}
+        information = counts.instances * self.information
+        return {**found, "containers": counts.blocks * found["containers"], "information": information}
 
     def _leaves(self, counts: Counts) -> Leaves:
         return self.leaves.scaled(counts.chains / self.asked.chains)

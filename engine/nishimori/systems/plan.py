@@ -17,6 +17,7 @@ from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Point
 from nishimori.description.sizes import sample_count
 from nishimori.description.units import sized
+from nishimori.systems.information_plan import information_bytes, information_seconds
 
 if TYPE_CHECKING:
     from nishimori.models.problem import Problem
@@ -178,7 +179,8 @@ def needs_of(config: Config, point: str) -> "Needs":
         leaves = Leaves.of(target, sampler, plan, run.keep == "position", layers)
         copies = len(set(plan.starts)) * levels_of(sampler)
         apart = section.calibration_chains, block_counts(config)
-        found.append(Needs(footprint(target), leaves, asked, copies, *apart, target.device.type == "cuda"))
+        on_gpu, information = target.device.type == "cuda", information_bytes(config, problem, target.dtype.itemsize)
+        found.append(Needs(footprint(target), leaves, asked, copies, *apart, on_gpu, information))
     return max(found, key=lambda needs: needs.on_device(asked))
 
 
@@ -211,23 +213,6 @@ def timed(config: Config, point: str) -> "tuple[Pace, dict[str, float]]":
     if config.information.method is not None:
         seconds["information"] = information_seconds(config, problem, pace)
     return pace, seconds
-
-
-def information_seconds(config: Config, problem: "Problem", pace: "Pace") -> float:
-    """Rough: gradients counted, times one of them timed."""
-    from nishimori.description import GaussianChannel
-    from nishimori.sampling.auto import seconds_per_gradient
-    from nishimori.sampling.build import target_named
-    from nishimori.sampling.information_cost import gradients_of_information
-
-    section, chains = config.information, 2 * (config.information.chains or 1)
-    assert section.method is not None
-    name = "collapsed" if section.method == "collapsed" else "plain"
-    gradient = seconds_per_gradient({name: target_named(config, name, problem)}, chains)[name] / chains
-    counts = {key: value for key, value in msgspec.structs.asdict(section).items() if isinstance(value, int)}
-    control, instances = isinstance(problem.channel, GaussianChannel), len(problem.instances)
-    sizes = problem.samples, problem.network.input_dim, instances
-    return gradient * gradients_of_information(section.method, counts, control, *sizes, pace.step_size)
 
 
 def documented(plan: PointPlan, parameters: dict[str, Any], swept: dict[str, Any]) -> dict[str, Any]:

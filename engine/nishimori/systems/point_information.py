@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def measured_information(config: Config, target: "Target", writer: "PointWriter", first: bool) -> "Measured | None":
     """Measured on the problem of `target` as [information] says, and published, unless it was before; None where it
-    names no method. The `first` batch of a point averages what needs no sampling over further data sets."""
+    names no method. The `first` batch of a point averages what needs no sampling over further data sets.
+
+    It goes on where an earlier attempt was stopped or killed; what was kept for that goes when it is published."""
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.posterior import Posterior
     from nishimori.sampling import information
@@ -26,15 +28,17 @@ def measured_information(config: Config, target: "Target", writer: "PointWriter"
     section = config.information
     if section.method is None:
         return None
-    published = _published(writer)
+    published, files = _published(writer), writer.information_files(config.run.segment_seconds)
     if published is not None:
+        files.remove()
         return published
     assert isinstance(target, Posterior | CollapsedPosterior)
     address = {"seed": config.run.seed, "point": identity(config)}
     data_sets = (config.control.data_sets or 0) if first else 0
     settings = {**msgspec.structs.asdict(section), **address, "data_sets": data_sets}
-    measured = information(target.posterior, **settings, progress=writer.progress)
+    measured = information(target.posterior, **settings, progress=writer.progress, files=files)
     publish_information(measured, config, writer)
+    files.remove()
     return measured.measured
 
 
