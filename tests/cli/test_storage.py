@@ -16,7 +16,9 @@ from nishimori.chains.lock import holder_of
 from nishimori.chains.stop import StopRequest
 from nishimori.cli import main
 from nishimori.description.experiment import load_experiment
-from nishimori.executors.local import run_points
+from nishimori.executors.local import Here
+from nishimori.executors.points import run_points
+from nishimori.systems import SYSTEMS
 
 EXPERIMENT = changed(run__draws=20, run__warmup=4)
 
@@ -64,17 +66,12 @@ def test_a_point_that_is_sampled_beats(tmp_path: Path, monkeypatch: pytest.Monke
             heartbeats.append(named and named.heartbeat)
         publish_json(writer.directory / "summary.json", {})
 
+    system: Any = SimpleNamespace(run_point=run_point, require_runnable=lambda config: None)
     monkeypatch.setattr(locks, "BETWEEN_BEATS", 0.0)
-    monkeypatch.setattr("nishimori.executors.local.read_summary", lambda path: {})
-    experiment = load_experiment(write(tmp_path / "e.toml", EXPERIMENT), [])
-    system: Any = SimpleNamespace(run_point=run_point)
-    run_points(
-        system,
-        experiment,
-        tmp_path,
-        lambda number, point: lambda *progress: told.append(progress),
-        print,
-        StopRequest(),
-    )
+    monkeypatch.setattr("nishimori.executors.points.read_summary", lambda path: {})
+    monkeypatch.setitem(SYSTEMS, "matched_teacher", system)
+    experiment, stop = load_experiment(write(tmp_path / "e.toml", EXPERIMENT), []), StopRequest()
+    view: Any = SimpleNamespace(**dict.fromkeys(("started", "ended", "finished"), lambda *_: None))
+    run_points(Here(lambda *progress: told.append(progress), print, stop), experiment, tmp_path, view, stop)
     assert heartbeats == sorted(set(heartbeats)) and len(heartbeats) == 3
-    assert [done for _, done, _, _ in told] == [0, 1, 2]
+    assert [done for _, _, done, _, _ in told] == [0, 1, 2]

@@ -40,10 +40,10 @@ class StopRequest:
             raise Stopped(self.reason)
 
     @contextmanager
-    def listening(self, wall_time: float | None = None) -> Iterator[None]:
-        """Note signals, and the end of `wall_time` seconds. A second SIGINT raises KeyboardInterrupt at once."""
+    def listening(self, wall_time: float | None = None, signals: Sequence[str] = SIGNALS) -> Iterator[None]:
+        """Note `signals`, and the end of `wall_time` seconds. A second SIGINT raises KeyboardInterrupt at once."""
         self._signal, self._deadline = "", float("inf") if wall_time is None else time.monotonic() + wall_time
-        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+        numbers = [getattr(signal, name) for name in signals if hasattr(signal, name)]
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             yield

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nishimori.cli.codes import DONE
-from nishimori.cli.sampling import sample_into
+from nishimori.cli.sampling import How, sample_into
 from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
@@ -22,6 +22,7 @@ def run(
     out: Path,
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
     device: Literal["auto", "cpu", "cuda"] | None = None,
+    workers: int | None = None,
     wall_time: float | None = None,
     dry_run: bool = False,
     json: bool = False,
@@ -30,14 +31,17 @@ def run(
 
     Running again into the same directory goes on where it was stopped: draws are committed every run.segment_seconds.
     Ctrl-C, SIGTERM, SIGUSR2 and the end of --wall-time finish the transition, commit and stop; a second Ctrl-C stops at
-    once. Exit codes: 0 done and converged, 2 the input is wrong or files cannot be written, 3 finished but a verdict
-    failed, 75 interrupted (run again, or nishimori resume, to go on).
+    once. A point that fails is tried three times and set aside, and the others go on. Exit codes: 0 done and converged,
+    2 the input is wrong or files cannot be written, 3 finished but a verdict failed, 4 finished but points were set
+    aside, 75 interrupted (run again, or nishimori resume, to go on).
 
     Args:
         experiment: the experiment file.
         out: directory of the results; new, empty, or holding this very experiment.
         set: overrides keys of the file, as section.key=value, several after one another or --set again.
         device: cpu, cuda, or auto for a GPU where there is one.
+        workers: processes that do points side by side, each with a GPU or its share of the cores; by default one for
+            each GPU, or this process alone.
         wall_time: seconds after which to commit and stop, for batch systems that end jobs.
         dry_run: print the points and stop.
         json: print the summary as one JSON object on stdout and nothing else there.
@@ -49,7 +53,7 @@ def run(
     refuse_foreign(out, loaded)
     if not finished(out, loaded):
         require_runnable(experiment, loaded)
-    return sample_into(out, loaded, wall_time, json)
+    return sample_into(out, loaded, How(workers, wall_time, json))
 
 
 def on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:
@@ -80,9 +84,13 @@ def _grid(experiment: Experiment) -> str:
 
 
 def require_runnable(path: Path, experiment: Experiment) -> None:
-    """BadInput, with the file, for what the schema cannot see."""
+    """BadInput, with the file, for what the schema cannot see, where no point can be run; some alone are set aside."""
+    refusal = BadInput("")
     for point in experiment.points:
         try:
             SYSTEMS[point.config.system.kind].require_runnable(point.config)
-        except BadInput as refusal:
-            raise BadInput(f"{path}: {refusal}") from None
+        except BadInput as found:
+            refusal = refusal if str(refusal) else found
+        else:
+            return
+    raise BadInput(f"{path}: {refusal}")

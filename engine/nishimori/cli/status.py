@@ -24,7 +24,7 @@ HEADER = (
     *("point", "state", "transitions", "draws", "segments", "acceptance", "divergent", "ESS", "R-hat", "to go"),
     *("disk", "verdict"),
 )
-STATES = ("done", "damaged", "running", "stopped", "to do")
+STATES = ("done", "damaged", "running", "failed", "stopped", "to do")
 WORST = (("effective_sample_size", min), ("r_hat", max))
 SECONDS_BETWEEN_LOOKS = 2.0
 CLEARED = "\x1b[H\x1b[2J"
@@ -73,7 +73,8 @@ def _report(found: Sequence[Standing]) -> str:
     counts = {state: sum(one.state == state for one in found) for state in STATES}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     size = sized(sum(one.disk_bytes for one in found))
-    return f"{table(HEADER, [_row(one) for one in found])}\npoints: {told}; {size} on disk"
+    reasons = [f"\n{describe(_parameters(one))} failed: {one.failure.message}" for one in found if one.failure]
+    return f"{table(HEADER, [_row(one) for one in found])}\npoints: {told}; {size} on disk{''.join(reasons)}"
 
 
 @dataclass(frozen=True)

@@ -1,46 +1,173 @@
-"""Points one after the other, in this process. A finished point is never run again."""
+"""Tasks on this machine: in this process, or in processes of their own, one a GPU or a share of the cores."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from typing import Any
 
-from nishimori.chains.files import exclusive
 from nishimori.chains.progress import Progress
-from nishimori.chains.stop import StopRequest, stopping
-from nishimori.chains.writers import PointWriter
-from nishimori.comparison.summaries import read_summary
-from nishimori.description.experiment import Experiment, Point
-from nishimori.systems.base import System
+from nishimori.chains.stop import StopRequest
+from nishimori.executors.tasks import Outcome, Task
+from nishimori.executors.worker import attempt
+
+Report = Callable[[Task, str, int, int, float], None]
+"""As `Progress`, of a task."""
+BETWEEN_REPORTS = 0.5
+"""Seconds; what happens in less is not told."""
+SPAWN = multiprocessing.get_context("spawn")
 
 
-def run_points(
-    system: System,
-    experiment: Experiment,
-    directory: Path,
-    progress: Callable[[int, Point], Progress],
-    tell: Callable[[str], None],
-    stop: StopRequest,
-) -> list[dict[str, Any]]:
-    """Run every point that has no summary yet; returns the summaries of all, in the order of the grid.
+class Here:
+    """One task after the other, in this process."""
 
-    `tell` is given a sentence for whatever was found damaged. Raises Stopped where `stop` asks for it, with everything
-    committed that was done.
+    slots = 1
+
+    def __init__(self, report: Report, tell: Callable[[str], None], stop: StopRequest) -> None:
+        self._report, self._tell, self._stop = report, tell, stop
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        def progress(phase: str, done: int, total: int, acceptance: float) -> None:
+            self._report(task, phase, done, total, acceptance)
+
+        ended: Future[Outcome] = Future()
+        ended.set_result(attempt(task, progress, self._tell, self._stop))
+        return ended
+
+    def stop(self) -> None:
+        """The attempt looks for itself."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class WorkerLost(RuntimeError):
+    """A process ended without a word."""
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+
+@dataclass
+class Pool:
+    """A process for each of `environments`, begun when it is needed, and begun again where it died."""
+
+    environments: Sequence[dict[str, str]]
+    report: Report
+    tell: Callable[[str], None]
+    _workers: dict[int, _Worker] = field(default_factory=dict, init=False)
+    _free: "SimpleQueue[int]" = field(default_factory=SimpleQueue, init=False)
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(self.slots, "worker")
+        for slot in range(self.slots):
+            self._free.put(slot)
+
+    @property
+    def slots(self) -> int:
+        return len(self.environments)
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        return self._threads.submit(self._done, task)
+
+    def stop(self) -> None:
+        for worker in self._workers.values():
+            worker.process.terminate()
+
+    def close(self) -> None:
+        """End all processes at once."""
+        for worker in self._workers.values():
+            worker.connection.close()
+            worker.process.kill()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _done(self, task: Task) -> Outcome:
+        slot = self._free.get()
+        try:
+            worker = self._worker(slot)
+            try:
+                worker.connection.send_bytes(json.dumps(task.words()).encode())
+                return self._heard(worker, task)
+            except (EOFError, OSError):
+                worker.process.join()
+                raise WorkerLost(f"exit code {worker.process.exitcode}") from None
+        finally:
+            self._free.put(slot)
+
+    def _worker(self, slot: int) -> _Worker:
+        worker = self._workers.get(slot)
+        if worker is None or not worker.process.is_alive():
+            ours, theirs = SPAWN.Pipe()
+            process = SPAWN.Process(target=serve, args=(theirs, self.environments[slot]), daemon=True)
+            process.start()
+            theirs.close()
+            worker = self._workers[slot] = _Worker(process, ours)
+        return worker
+
+    def _heard(self, worker: _Worker, task: Task) -> Outcome:
+        while True:
+            kind, *content = json.loads(worker.connection.recv_bytes())
+            if kind == "ended":
+                outcome = Outcome(**content[0])
+                if outcome.state == "stopped":
+                    worker.process.join()
+                return outcome
+            if kind == "told":
+                self.tell(content[0])
+            else:
+                self.report(task, *content)
+
+
+def serve(connection: Connection, environment: dict[str, str]) -> None:
+    """Do the tasks that come, in a process of its own, until one is stopped or nobody asks any more.
+
+    What a terminal's Ctrl-C means is decided by the process that asks.
     """
-    summaries = []
-    for number, point in enumerate(experiment.points):
-        home = directory / "points" / point.identity
-        finished = home / "summary.json"
-        if not finished.exists():
-            stop.obey()
-            told = stopping(progress(number, point), stop)
-            _run_point(system, point, PointWriter(home, len(experiment.points), told, tell, stop))
-        summaries.append(read_summary(finished))
-    return summaries
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopRequest()
+    with suppress(EOFError, OSError), stop.listening(signals=("SIGTERM", "SIGUSR2")):
+        while True:
+            task = Task.of_words(json.loads(connection.recv_bytes()))
+
+            def send(*content: Any) -> None:
+                connection.send_bytes(json.dumps(content).encode())
+
+            outcome = attempt(task, _seldom(send), lambda sentence: send("told", sentence), stop)
+            send("ended", asdict(outcome))
+            if outcome.state == "stopped":
+                return
 
 
-def _run_point(system: System, point: Point, writer: PointWriter) -> None:
-    """Under the point's lock, unless another process finished it before the lock was had."""
-    with exclusive(writer.directory) as lock:
-        if not (writer.directory / "summary.json").exists():
-            system.run_point(point.config, replace(writer, progress=lock.beating(writer.progress)))
+def _seldom(send: Callable[..., None]) -> Progress:
+    """What `send` is told of progress: beginnings and ends of phases, and in between not more often than anyone
+    reads."""
+    last = -BETWEEN_REPORTS
+
+    def progress(phase: str, done: int, total: int, acceptance: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done in (1, total) or now - last >= BETWEEN_REPORTS:
+            last = now
+            send("progress", phase, done, total, acceptance)
+
+    return progress
+
+
+def environments_of(workers: int, gpus: int) -> list[dict[str, str]]:
+    """Of so many processes: a GPU each where there are `gpus`, else their share of this process's cores."""
+    if gpus:
+        return [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(workers)]
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    return [dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)] * workers

@@ -22,8 +22,9 @@ from nishimori.comparison.summaries import read_summary
 from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point
+from nishimori.executors.failures import Failure, failure_of
 
-State = Literal["done", "damaged", "running", "stopped", "to do"]
+State = Literal["done", "damaged", "running", "failed", "stopped", "to do"]
 Phase = Literal["calibration", "sampling", "information", "analysis"]
 SEGMENT = re.compile(r"/segments/\d+\.h5$")
 
@@ -33,7 +34,8 @@ class Standing:
     """Of one point. `holder` and `phase` of one that is running; `headway` of all `batches` of instances that were
     begun, None where nothing is known; `measured` says how far the information of the last batch is kept, None where it
     is not under way; `disk_bytes` of its files; `summary` of one that is done, and "damaged" is one whose summary
-    cannot be read. `seconds_to_go` for the transitions of these batches, at the mean pace so far."""
+    cannot be read; `failure` of one that was set aside. `seconds_to_go` for the transitions of these batches, at the
+    mean pace so far."""
 
     point: Point
     state: State
@@ -45,6 +47,7 @@ class Standing:
     headway: Headway | None
     measured: Stage | None
     summary: Mapping[str, Any] | None
+    failure: Failure | None
     seconds_to_go: float | None
 
 
@@ -54,19 +57,21 @@ def standings(out: Path, experiment: Experiment) -> list[Standing]:
 
 
 def _standing(home: Path, point: Point) -> Standing:
-    # The holder before the summary, which is published before the lock is let go.
-    holder = holder_of(home)
-    state, summary = _finished(home / "summary.json")
-    if state is None and holder and _lives(holder):
-        state = "running"
     batches, blocks = batches_in(home), point.config.run.blocks
+    # Holders before the summary, which is published before a lock is let go.
+    holders = [holder_of(place) for place in dict.fromkeys([home, *places_of(batches[-1], blocks)])]
+    holder = next((one for one in holders if one and _lives(one)), None)
+    state, summary = _finished(home / "summary.json")
+    failure = failure_of(home) if state is None else None
+    if state is None and holder:
+        state = "running"
     headways = [[read_headway(place) for place in places_of(batch, blocks)] for batch in batches]
     segments, disk_bytes = _held(home)
     headway = _headway([one for batch in headways for one in batch], point.config, state == "done")
     running = state == "running"
     return Standing(
         point,
-        state or ("stopped" if (home / "config.json").exists() else "to do"),
+        state or ("failed" if failure else "stopped" if (home / "config.json").exists() else "to do"),
         holder if running else None,
         _phase(batches[-1], headways[-1], point.config) if running else None,
         len(batches),
@@ -75,6 +80,7 @@ def _standing(home: Path, point: Point) -> Standing:
         headway,
         read_stage(batches[-1] / INFORMATION),
         summary,
+        failure,
         None if state in ("done", "damaged") else _to_go(headway, running),
     )
 

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 class System(Protocol):
     """`parameters` name a point, `require_runnable` raises BadInput for what the schema cannot see, `run_point` samples
-    the point, publishes its files and returns its summary, `predict` gives its theory by the names of the estimates,
-    `predict_at` the same between points, `audit_point` computes a random segment of what `run_point` published again
-    (see `point_audit`).
+    the point, publishes its files and returns its summary; `calibrate_point` and `run_block` do parts of that before,
+    elsewhere. `predict` gives its theory by the names of the estimates, `predict_at` the same between points, and
+    `audit_point` computes a random segment of what `run_point` published again (see `point_audit`).
 
-    Importing a system never imports torch; only `require_runnable`, `run_point` and `audit_point` do. Predictions raise
+    Importing a system never imports torch; `require_runnable` and what samples
+    do. Predictions raise
     ValueError, with a sentence, where there is no theory.
     """
 
@@ -30,5 +31,9 @@ class System(Protocol):
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]: ...
 
     def run_point(self, config: Config, writer: "PointWriter") -> dict[str, Any]: ...
+
+    def calibrate_point(self, config: Config, writer: "PointWriter") -> None: ...
+
+    def run_block(self, config: Config, writer: "PointWriter", number: int) -> None: ...
 
     def audit_point(self, config: Config, home: Path, seed: int) -> "tuple[Path, Audited] | None": ...

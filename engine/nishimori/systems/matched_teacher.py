@@ -24,8 +24,9 @@ from nishimori.systems.batches import Outcome, sampled
 from nishimori.systems.branches import branch_estimates, disagreement, sized
 from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
 from nishimori.systems.point_audit import audit_point
+from nishimori.systems.point_blocks import moved_block
 from nishimori.systems.point_information import summary_of
-from nishimori.systems.point_sampling import checks_in_experiment, sample_point
+from nishimori.systems.point_sampling import calibrated, checks_in_experiment, sample_point
 from nishimori.theory.branches import branch_predictions, specialises
 
 if TYPE_CHECKING:
@@ -112,6 +113,19 @@ class MatchedTeacher:
         }
         writer.publish_summary(summary)
         return summary
+
+    def calibrate_point(self, config: Config, writer: "PointWriter") -> None:
+        """Publish the calibration record of a point, unless it is there."""
+        from nishimori.sampling.build import problem_of
+
+        calibrated(config, problem_of(config, identity(config)), writer)
+
+    def run_block(self, config: Config, writer: "PointWriter", number: int) -> None:
+        """Sample one block of a point that is calibrated, and publish its segments and states."""
+        record = writer.calibration()
+        if record is None:
+            raise BadInput(f"{writer.directory} is not calibrated; give the run the same command again")
+        moved_block(config, writer, record, number)
 
     def audit_point(self, config: Config, home: Path, seed: int) -> "tuple[Path, Audited] | None":
         """A random committed segment, computed again."""

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from nishimori.description.blocks import Block, blocks_of
+from nishimori.description.blocks import blocks_of
 from nishimori.description.config import Config
 from nishimori.description.identity import identity
 from nishimori.systems.point_chains import moved
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
-    from nishimori.chains.journal import Journal
     from nishimori.chains.progress import Progress
     from nishimori.chains.segments import Arrays
     from nishimori.chains.writers import PointWriter
@@ -20,23 +19,27 @@ def sampled_in_blocks(config: Config, writer: "PointWriter", record: "Calibratio
     """All chains of the instances of `record`, as if they had moved together."""
     from nishimori.sampling.parts import RunParts
 
-    blocks, parts = blocks_of(config), []
-    journals = writer.journals(config.run.segment_seconds, len(blocks))
-    for number, (block, journal) in enumerate(zip(blocks, journals, strict=True), 1):
-        parts.append(
-            _moved(config, record, block, journal, _named(writer.progress, f"block {number} of {len(blocks)}"))
-        )
+    blocks = blocks_of(config)
+    parts = [moved_block(config, writer, record, number) for number in range(len(blocks))]
     return RunParts.of_blocks(record, blocks, parts)
 
 
-def _moved(
-    config: Config, record: "CalibrationRecord", block: Block, journal: "Journal", report: "Progress"
+def moved_block(
+    config: Config, writer: "PointWriter", record: "CalibrationRecord", number: int
 ) -> "tuple[Arrays, Arrays]":
-    """What they gathered and the state at the end; nothing else of them is kept."""
+    """What the chains of a block gathered, and the state at their end; nothing else of them is kept.
+
+    Raises DirectoryBusy where another process samples the block.
+    """
+    from nishimori.chains.files import exclusive
     from nishimori.sampling.build import problem_of
 
+    block, count = blocks_of(config)[number], config.run.blocks
+    journal = writer.journals(config.run.segment_seconds, count)[number]
+    report = _named(writer.progress, f"block {number + 1} of {count}")
     problem = problem_of(config, identity(config), record.instances[block.instances.start : block.instances.stop])
-    moving = moved(config, record, problem, block.chains, report, journal)
+    with exclusive(journal.directory) as lock:
+        moving = moved(config, record, problem, block.chains, lock.beating(report), journal)
     return moving.groups(0), moving.state_arrays()
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nishimori.description.blocks import blocks_of
 from nishimori.description.build import channel_of, network_of
 from nishimori.description.channels import CLASSES
 from nishimori.description.config import Config
@@ -36,24 +37,34 @@ def checks_in_experiment(config: Config, writer: "PointWriter") -> int:
 
 def sample_point(config: Config, writer: "PointWriter", instances: range, like: "CalibrationRecord | None") -> "Run":
     """These instances of the point, calibrated `like` the record of others as to all but step sizes."""
-    from nishimori.chains.start import ChainPlan
-    from nishimori.sampling.build import problem_of, sampler_of, target_named
-    from nishimori.sampling.memory import chains_that_fit
+    from nishimori.sampling.build import problem_of
     from nishimori.sampling.sample import run_of
 
-    section, point = config.sampler, identity(config)
-    problem, plan = problem_of(config, point, instances), ChainPlan.of(section.chains, section.start)
-    record = writer.calibration()
-    if record is None:
-        named = None if section.kind == "auto" else sampler_of(config)
-        with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
-            record = _calibrate(config, problem, writer, like)
-        writer.publish_calibration(record)
-    checks = checks_in_experiment(config, writer)
+    problem = problem_of(config, identity(config), instances)
+    record, checks = calibrated(config, problem, writer, like), checks_in_experiment(config, writer)
     if config.run.blocks > 1:
         return sampled_in_blocks(config, writer, record).run(config, checks)
-    (journal,) = writer.journals(config.run.segment_seconds)
-    return run_of(moved(config, record, problem, plan.chains, writer.progress, journal), record, checks)
+    (block,), (journal,) = blocks_of(config), writer.journals(config.run.segment_seconds)
+    return run_of(moved(config, record, problem, block.chains, writer.progress, journal), record, checks)
+
+
+def calibrated(
+    config: Config, problem: "Problem", writer: "PointWriter", like: "CalibrationRecord | None" = None
+) -> "CalibrationRecord":
+    """The record that is published, made and published where there is none."""
+    from nishimori.chains.start import ChainPlan
+    from nishimori.sampling.build import sampler_of, target_named
+    from nishimori.sampling.memory import chains_that_fit
+
+    section, record = config.sampler, writer.calibration()
+    if record is not None:
+        return record
+    named = None if section.kind == "auto" else sampler_of(config)
+    plan = ChainPlan.of(section.chains, section.start)
+    with chains_that_fit(target_named(config, section.target or "plain", problem), named, plan):
+        record = _calibrate(config, problem, writer, like)
+    writer.publish_calibration(record)
+    return record
 
 
 def _calibrate(
