@@ -1,0 +1,152 @@
+"""Processes side by side do what one does, whatever becomes of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiments import changed, write
+from processes import ENVIRONMENT, nishimori
+
+from nishimori.chains.lock import holder_of
+from nishimori.description.experiment import load_experiment
+from nishimori.executors.failures import failure_of
+from nishimori.executors.local import environments_of
+
+SETTINGS: dict[str, Any] = {
+    "network__input_dim": 8,
+    "data__instances": 2,
+    "run__warmup": 10,
+    "run__draws": 200,
+    "run__segment_seconds": 0.05,
+}
+RATIOS = [0.5, 1.0, 1.5, 2.0]
+SWEEP = {"sweep": {"data.sample_ratio": RATIOS}}
+
+
+def run(home: Path, *options: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    experiment = write(home / "e.toml", changed(**{**SETTINGS, **SWEEP, **settings}))
+    return nishimori("run", str(experiment), "--out", str(home / "out"), *options)
+
+
+def digests(home: Path) -> dict[str, str]:
+    paths = home.glob("out/points/*/summary.json")
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"] for path in paths}
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("one")
+    done = run(home)
+    assert done.returncode in (0, 3), done.stderr
+    return digests(home)
+
+
+@contextmanager
+def killer(home: Path, whom: str = "", every: float = 0.0) -> Iterator[list[int]]:
+    """Kill whoever works on point `whom`, or any worker now and then; yields those that were killed."""
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not ended.wait(every or 0.02):
+            for lock in home.glob(f"out/points/{whom or '*'}/lock"):
+                holder = holder_of(lock.parent)
+                if holder and holder.pid not in killed and holder.pid != os.getpid():
+                    killed.append(holder.pid)
+                    os.kill(holder.pid, signal.SIGKILL)
+                    break
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("settings", [{}, {"run__blocks": 2}], ids=["points", "blocks"])
+def test_two_processes_do_the_same(settings: dict[str, Any], one_by_one: dict[str, str], tmp_path: Path) -> None:
+    done = run(tmp_path, "--workers", "2", **settings)
+    assert done.returncode in (0, 3), done.stderr
+    assert digests(tmp_path) == one_by_one
+    assert f"{len(RATIOS)} of {len(RATIOS)} points done" in done.stderr
+
+
+def test_killed_workers_lose_nothing(one_by_one: dict[str, str], tmp_path: Path) -> None:
+    with killer(tmp_path, every=4.0) as killed:
+        done = run(tmp_path, "--workers", "2", run__segment_seconds=0.01)
+    assert done.returncode in (0, 3), done.stderr
+    assert digests(tmp_path) == one_by_one
+    assert len(killed) >= 1 and done.stderr.count("its worker was lost") == len(killed)
+
+
+def test_a_point_that_always_crashes_is_set_aside(one_by_one: dict[str, str], tmp_path: Path) -> None:
+    points = load_experiment(write(tmp_path / "e.toml", changed(**SETTINGS, **SWEEP))).points
+    crashing = points[1].identity
+    with killer(tmp_path, crashing) as killed:
+        done = run(tmp_path, "--workers", "2")
+    assert done.returncode == 4, done.stderr
+    failure = failure_of(tmp_path / "out" / "points" / crashing)
+    assert failure and "its worker was lost (exit code -9)" in failure.message and len(killed) == failure.attempts
+    assert (
+        "1 of the points set aside" in done.stderr and f"nishimori resume {tmp_path / 'out'} tries again" in done.stderr
+    )
+    assert digests(tmp_path) == {name: digest for name, digest in one_by_one.items() if name != crashing}
+    shown = nishimori("status", str(tmp_path / "out"))
+    assert "3 done, 1 failed" in shown.stdout and "failed: its worker was lost" in shown.stdout
+    assert nishimori("overlay", str(tmp_path / "out")).returncode == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert [point["id"] for point in summary["set_aside"]] == [crashing]
+    again = nishimori("resume", str(tmp_path / "out"))
+    assert again.returncode in (0, 3) and digests(tmp_path) == one_by_one
+    assert "set_aside" not in json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_bad_parameters_at_one_value_are_set_aside(workers: str, tmp_path: Path) -> None:
+    """A network that no memory holds is one that the schema cannot refuse."""
+    sweep = {"network.input_dim": [8, 200_000]}
+    done = run(tmp_path, "--workers", workers, sweep=sweep, data__sample_ratio=None, data__samples=8)
+    assert done.returncode == 4, done.stderr
+    assert len(digests(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_on_request_all_commit_and_can_go_on(name: str, one_by_one: dict[str, str], tmp_path: Path) -> None:
+    experiment = write(tmp_path / "e.toml", changed(**{**SETTINGS, **SWEEP, "run__segment_seconds": 1e6}))
+    words = ["run", str(experiment), "--out", str(tmp_path / "out"), "--workers", "2"]
+    command = [sys.executable, "-m", "nishimori.cli", *words]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while len(list(tmp_path.glob("out/points/*/calibration.json"))) < 1:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75 and f"{name} came" in said, said
+    assert not [path for path in tmp_path.rglob("*.tmp.*")]
+    done = nishimori("resume", str(tmp_path / "out"), "--workers", "2")
+    assert done.returncode in (0, 3), done.stderr
+    assert digests(tmp_path) == one_by_one
+
+
+def test_processes_share_what_there_is() -> None:
+    assert environments_of(3, 2) == [{"CUDA_VISIBLE_DEVICES": number} for number in ("0", "1", "0")]
+    cores = len(os.sched_getaffinity(0))
+    for environment in environments_of(cores, 0):
+        assert set(environment.values()) == {"1"} and "OMP_NUM_THREADS" in environment
+
+
+def test_no_workers_are_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "--workers", "0")
+    assert done.returncode == 2 and "--workers 0" in done.stderr and "give 1 or more" in done.stderr
+    assert not (tmp_path / "out").exists()
