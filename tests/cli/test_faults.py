@@ -4,18 +4,18 @@ goes on to the same digest. A call that is interrupted changes nothing."""
 import errno
 import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from experiments import changed, write
+from failing_calls import KINDS, Call, watched
 from run_files import committed, digest_of, states_of, states_to_keep
 
+from nishimori.adaptation import annealed_steps
 from nishimori.chains import lock as locks
-from nishimori.chains.storage import Operations, operations
+from nishimori.chains.storage import operations
 from nishimori.cli import main
 
 EXPERIMENT = changed(
@@ -29,56 +29,26 @@ EXPERIMENT = changed(
     run__segment_seconds=0.0,
 )
 SEGMENTS = 8
-KINDS = [field.name for field in fields(Operations)]
+WITH_INFORMATION = {**EXPERIMENT, "information": {"method": "ais", "rungs": 4, "chains": 2}}
+CALLS_WITH_INFORMATION = 60
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EINTR]
 PROGRESS = ["open", "write", "fsync", "close", "replace", "open", "fsync", "close"]
 """What publishing progress.json is made of, from its temporary file on; a run does not end because of it."""
 
 
-class Call(NamedTuple):
-    """`path` as it was given, or as it was when its descriptor was opened."""
-
-    kind: str
-    path: str
-
-
-@contextmanager
-def watched(fails: Callable[[int], int] = lambda number: 0) -> Iterator[list[Call]]:
-    """The calls that storing is made of, as they come. Number n fails with the error `fails(n)`, unless that is 0: a
-    write after half of it is written, close after it closed, all others before they do anything."""
-    calls: list[Call] = []
-    opened: dict[Any, str] = {}
-
-    def through(kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            error = fails(len(calls))
-            calls.append(Call(kind, opened.get(arguments[0], str(arguments[0]))))
-            if not error:
-                result = original(*arguments)
-                if kind == "open":
-                    opened[result] = str(arguments[0])
-                return result
-            if kind == "write" and error != errno.EINTR:
-                original(arguments[0], arguments[1][: len(arguments[1]) // 2])
-            elif kind == "close":
-                original(*arguments)
-            raise OSError(error, os.strerror(error))
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patched:
-        for kind in KINDS:
-            patched.setattr(operations, kind, through(kind, getattr(operations, kind)))
-        yield calls
-
-
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that nothing happened to: its calls, exit code and digest."""
+    """A run that nothing happened to: its calls, exit code and outcome."""
 
     calls: list[Call]
     code: int
-    digest: str
+    outcome: tuple[str, list[str]]
+
+    @classmethod
+    def of(cls, experiment: Path, out: Path) -> "Undisturbed":
+        with watched() as calls:
+            code = main(["run", str(experiment), "--out", str(out)])
+        return cls(calls, code, outcome_of(out))
 
     def may_fail(self, number: int) -> bool:
         """Whether a run goes on where this call failed: storing its progress, or letting its lock go."""
@@ -96,6 +66,11 @@ class Undisturbed:
         return chosen
 
 
+def outcome_of(run: Path) -> tuple[str, list[str]]:
+    """The digest, and the information as it was published."""
+    return digest_of(run), [path.read_text(encoding="utf-8") for path in run.glob("points/*/information.json")]
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("experiment") / "e.toml", EXPERIMENT)
@@ -104,14 +79,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    with watched() as calls:
-        code = main(["run", str(experiment), "--out", str(out)])
-    assert len(committed(out)) == SEGMENTS and {call.kind for call in calls} == set(KINDS)
+    found = Undisturbed.of(experiment, out)
+    assert len(committed(out)) == SEGMENTS and {call.kind for call in found.calls} == set(KINDS)
     assert states_of(out) == states_to_keep(SEGMENTS)
-    for number, call in enumerate(calls):
+    for number, call in enumerate(found.calls):
         if call.path.endswith(".tmp.progress.json") and call.kind == "open":
-            assert [kind for kind, _ in calls[number : number + len(PROGRESS)]] == PROGRESS
-    return Undisturbed(calls, code, digest_of(out))
+            assert [kind for kind, _ in found.calls[number : number + len(PROGRESS)]] == PROGRESS
+    return found
 
 
 def require_survived(
@@ -130,7 +104,7 @@ def require_survived(
     assert len(calls) > number and calls[number].kind == undisturbed.calls[number].kind, case
     seen = committed(out)
     if error == errno.EINTR or undisturbed.may_fail(number):
-        assert code == undisturbed.code and digest_of(out) == undisturbed.digest, case
+        assert code == undisturbed.code and outcome_of(out) == undisturbed.outcome, case
     else:
         assert code == 2, case
         sentence = capsys.readouterr().err.splitlines()[-1]
@@ -138,7 +112,7 @@ def require_survived(
         assert sentence.endswith(", then run again"), case
     assert main(command) == undisturbed.code, case
     assert committed(out)[: len(seen)] == seen, case
-    assert digest_of(out) == undisturbed.digest and states_of(out) == states_to_keep(SEGMENTS), case
+    assert outcome_of(out) == undisturbed.outcome and states_of(out) == states_to_keep(SEGMENTS), case
     assert not list(out.rglob("*.tmp.*")) and (out / "overlay.png").exists(), case
 
 
@@ -160,6 +134,23 @@ def test_any_call_may_fail(
         home = tmp_path / str(number)
         home.mkdir()
         require_survived(number, error, undisturbed, experiment, home, capsys)
+
+
+@pytest.mark.validate
+def test_any_call_may_fail_while_the_information_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some of them: a pilot makes hundreds."""
+    monkeypatch.setattr(annealed_steps, "RUNGS", 4)
+    experiment = write(tmp_path / "e.toml", WITH_INFORMATION)
+    undisturbed = Undisturbed.of(experiment, tmp_path / "run")
+    assert undisturbed.outcome[1]
+    numbers = [number for number, call in enumerate(undisturbed.calls) if "/information" in call.path]
+    for number in random.Random(0).sample(numbers, CALLS_WITH_INFORMATION):
+        for error in ERRORS:
+            home = tmp_path / f"{number} {error}"
+            home.mkdir()
+            require_survived(number, error, undisturbed, experiment, home, capsys)
 
 
 @pytest.mark.parametrize(("silence", "code"), [(30.0, None), (0.0, 2)], ids=["for a while", "for long"])
@@ -187,4 +178,4 @@ def test_a_heart_may_stop_beating_for_a_while(
     if code:
         assert "lock cannot be written (Input/output error); " in capsys.readouterr().err.splitlines()[-1]
     else:
-        assert digest_of(tmp_path / "run") == undisturbed.digest
+        assert outcome_of(tmp_path / "run") == undisturbed.outcome
