@@ -29,6 +29,7 @@ from nishimori.models.posterior import Posterior
 from nishimori.models.wide_network import WideNetwork, variance_of
 from nishimori.samplers.base import State
 from nishimori.sampling.teacher_chains import Effort, drift_alarm, starts_alarm, teacher_chains
+from nishimori_kernels.rows import row_sum
 
 Values = NDArray[np.float64]
 
@@ -107,11 +108,11 @@ class _Errors:
         return self.posterior.latent(state.position).double()
 
     def squares(self, latent: Tensor) -> Tensor:
-        return (latent - self.latent).square().sum(-1) / 2
+        return row_sum((latent - self.latent).square()) / 2
 
     def __call__(self, state: State) -> Tensor:
         latent = self.latent_of(state)
-        return torch.stack([self.squares(latent), (latent * self.latent).sum(-1)])
+        return torch.stack([self.squares(latent), row_sum(latent * self.latent)])
 
 
 def _predictions(ladder: NoiseLadder, wide: WideNetwork) -> Tensor:
