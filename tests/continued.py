@@ -106,15 +106,16 @@ def journal(home: Path, told: list[str] | None = None, stop: StopRequest | None 
     return Journal(home, seconds, tell, stop or StopRequest(), clock=ticking())
 
 
-def assert_same(found: Run, expected: Run) -> None:
+def assert_same(found: Run, expected: Run, told: str = "") -> None:
     one, other = RunParts.of(found), RunParts.of(expected)
     for groups, wanted in ((one.segment, other.segment), (one.state, other.state)):
         assert groups.keys() == wanted.keys()
         for group in wanted:
             assert groups[group].keys() == wanted[group].keys()
             for name, values in wanted[group].items():
-                np.testing.assert_array_equal(groups[group][name], values, err_msg=f"{group}/{name}", strict=True)
-    assert repr(found.estimates) == repr(expected.estimates)
+                where = f"{group}/{name} {told}"
+                np.testing.assert_array_equal(groups[group][name], values, err_msg=where, strict=True)
+    assert repr(found.estimates) == repr(expected.estimates), told
 
 
 def segments(home: Path) -> list[Path]:

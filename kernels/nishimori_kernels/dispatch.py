@@ -28,6 +28,11 @@ def on_gpu(device: torch.device) -> bool:
     return device.type == "cuda" or interpreted()
 
 
+def compiled(tensor: Tensor) -> bool:
+    """Whether Numba's loops take such a tensor, where nothing else is asked for: float32 or float64, on the CPU."""
+    return tensor.is_cpu and tensor.dtype in FORMATS and not interpreted()
+
+
 def chosen(implementation: Implementation, tensor: Tensor) -> Chosen:
     """What is to run on `tensor`; "auto" takes the compiled kernel of its device.
 

@@ -1,5 +1,6 @@
 """One writer a directory: who is refused, who takes over, and what a lock file says."""
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from processes import ENVIRONMENT
 from nishimori.chains import lock as locks
 from nishimori.chains.files import DirectoryBusy, StorageFailed, exclusive
 from nishimori.chains.lock import holder_of
+from nishimori.chains.storage import operations
 
 HOLD = """
 import sys, time
@@ -132,6 +134,51 @@ def test_a_heartbeat_is_written_once_in_ten_seconds(tmp_path: Path, monkeypatch:
         second = holder_of(tmp_path)
         assert first is not None and second is not None
         assert second.heartbeat > first.heartbeat and second.started == first.started
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+def test_a_heartbeat_that_cannot_be_written_is_tried_again_until_others_might_believe_it(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(locks, "BETWEEN_BEATS", 0.0)
+    with exclusive(tmp_path) as lock:
+        first = holder_of(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(operations, call, failing)
+            lock.beat()
+            patched.setattr(locks, "LONGEST_SILENCE", 0.0)
+            with pytest.raises(StorageFailed, match=r"lock cannot be written \(Input/output error\); .*run again"):
+                lock.beat()
+        lock.beat()
+        second = holder_of(tmp_path)
+        assert first is not None and second is not None and second.heartbeat > first.heartbeat
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fsync"])
+def test_who_cannot_write_a_name_leaves_none(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(operations, call, failing)
+        with pytest.raises(StorageFailed, match="lock cannot be written"), exclusive(tmp_path):
+            pytest.fail("nobody knows who writes")
+    assert holder_of(tmp_path) is None
+    with exclusive(tmp_path):
+        pass
+
+
+def test_half_a_name_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(operations, "pwrite", lambda descriptor, record, at: os.pwrite(descriptor, record[:20], at))
+    with pytest.raises(StorageFailed, match="No space left on device"), exclusive(tmp_path):
+        pytest.fail("nobody knows who writes")
+
+
+def test_what_closing_the_lock_says_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with exclusive(tmp_path):
+        monkeypatch.setattr(operations, "close", lambda descriptor: (os.close(descriptor), failing()))
+    assert holder_of(tmp_path) is None
+
+
+def failing(*_: object) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_writer_that_was_taken_over_stops_and_leaves_the_lock_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -28,6 +28,7 @@ FAILURES = {
     "mkdir": {1, 2},
     "open": {1, 2},
     "write": {1},
+    "pwrite": set(),
     "fsync": {1, 2},
     "close": {1, 2},
     "replace": {1},

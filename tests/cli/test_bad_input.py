@@ -198,6 +198,10 @@ def test_a_damaged_calibration_record_is_named(tmp_path: Path, capsys: pytest.Ca
     record.unlink()
     assert run(experiment, out) == 2
     assert f"{record} is missing beside draws" in capsys.readouterr().err
+    record.mkdir()
+    assert run(experiment, out) == 2
+    assert f"{record} cannot be read (Is a directory); remove the cause" in capsys.readouterr().err
+    record.rmdir()
     record.write_text('{"instances": [0]}', encoding="utf-8")
     (out / "points" / point.identity / "segments/000000.h5").unlink()
     assert run(experiment, out) == 2

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from experiments import changed, write
 from processes import ENVIRONMENT, ROOT, nishimori
-
-from nishimori.chains.segments import read_stored
+from run_files import committed, digest_of, states_of, states_to_keep
 
 EXPERIMENT = changed(run__warmup=60, run__draws=600, run__segment_seconds=0.005)
 KILLS = [pytest.param(25), pytest.param(200, marks=pytest.mark.validate)]
@@ -29,23 +28,6 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = nishimori("run", str(write(home / "e.toml", EXPERIMENT)), "--out", str(home / "run"))
     assert done.returncode in (0, 3), done.stderr
     return home / "run"
-
-
-def digest_of(run: Path) -> str:
-    (summary,) = run.glob("points/*/summary.json")
-    return json.loads(summary.read_text(encoding="utf-8"))["digest"]
-
-
-def committed(run: Path) -> list[tuple[str, str]]:
-    """Every visible file is whole; the segments there are, with their digests."""
-    for path in run.rglob("[!.]*.json"):
-        json.loads(path.read_text(encoding="utf-8"))
-    segments = []
-    for path in sorted(run.glob("points/*/s*/[0-9]*.h5")):
-        stored = read_stored(path)
-        if path.parent.name == "segments":
-            segments.append((path.name, str(stored.attributes["digest"])))
-    return segments
 
 
 def killed_at_random(run: list[str], out: Path, number: int, chance: random.Random) -> None:
@@ -85,6 +67,7 @@ def test_killed_again_and_again_it_ends_the_same(kills: int, left_alone: Path, t
     assert done.returncode in (0, 3), done.stderr
     assert committed(out)[: len(seen)] == seen
     assert digest_of(out) == digest_of(left_alone)
+    assert states_of(out) == states_to_keep(len(committed(out)))
     assert not list(out.rglob("*.tmp.*"))
 
 

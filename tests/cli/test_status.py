@@ -257,13 +257,16 @@ def test_how_far_the_information_is(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_batches_are_counted_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = begun(tmp_path, run__error_target={"bayes_error": 0.1}, run__most_batches=5)
-    publish_headway(home / "batches" / "000", msgspec.structs.replace(GIVEN, transitions=60, draws=40), 12.0)
-    publish_headway(home / "batches" / "001", GIVEN, 8.0)
+    done = msgspec.structs.replace(GIVEN, transitions=60, draws=40, not_finite=1)
+    publish_headway(home / "batches" / "000", done, 12.0)
+    publish_headway(home / "batches" / "001", msgspec.structs.replace(GIVEN, not_finite=2), 8.0)
     (home / "batches" / "002").mkdir()
     row = only(tmp_path, capsys)
     assert (row["batches"], row["transitions"], row["transitions_scheduled"]) == (3, 100, 180)
     assert (row["effective_sample_size"], row["r_hat"], row["seconds_to_go"]) == (60.0, pytest.approx(1.5), 16.0)
-    assert "stopped, batch 3 of at most 5" in shown(tmp_path, capsys)
+    assert row["not_finite_chains"] == 3
+    table = shown(tmp_path, capsys)
+    assert "stopped, batch 3 of at most 5" in table and "3 chains not finite" in table
 
 
 def test_watching_ends_when_all_is_done(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,18 @@
 
 import errno
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from experiments import changed, write
+from processes import ENVIRONMENT
 
 from nishimori.chains import lock as locks
 from nishimori.chains import storage
@@ -54,6 +60,45 @@ def test_a_directory_in_use_is_left_alone(tmp_path: Path, capsys: pytest.Capture
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert str(out) in message and f"process {os.getpid()}" in message and "stop it" in message
+
+
+def test_a_second_run_is_refused_within_a_second_and_the_first_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first is held still in the middle of its work, so that whatever changes is the second's doing."""
+    out, experiment = tmp_path / "run", write(tmp_path / "e.toml", changed(run__draws=10**5, run__segment_seconds=0.01))
+    command = ["run", str(experiment), "--out", str(out)]
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "nishimori.cli", *command], env=ENVIRONMENT, stderr=subprocess.PIPE
+    )
+    try:
+        while not list(out.glob("points/*/segments/*.h5")):
+            assert writer.poll() is None
+            time.sleep(0.02)
+        writer.send_signal(signal.SIGSTOP)
+        before, spent = files(out), []
+        for arguments in (command, ["resume", str(out)], command):
+            begun = time.monotonic()
+            assert main(arguments) == 2
+            spent.append(time.monotonic() - begun)
+            (message,) = capsys.readouterr().err.splitlines()
+            assert f"process {writer.pid} on {socket.gethostname()} writes here; wait for it or stop it" in message
+        assert files(out) == before and min(spent) < 1
+        writer.send_signal(signal.SIGCONT)
+        writer.send_signal(signal.SIGTERM)
+        _, said = writer.communicate(timeout=60)
+    finally:
+        writer.kill()
+        writer.wait()
+    assert writer.returncode == 75, said
+    assert len(list(out.glob("points/*/segments/*.h5"))) > sum("/segments/" in path for path in before)
+
+
+def files(directory: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of the last change; not the time of the lock that is held while the grid is planned."""
+    found = {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*") if path.is_file()}
+    found[str(directory / "lock")] = (found[str(directory / "lock")][0], 0)
+    return found
 
 
 def test_a_point_that_is_sampled_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

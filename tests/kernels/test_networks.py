@@ -1,8 +1,8 @@
 """Whole networks, chain by chain and in low precision, equal the reference; and what is not there is refused."""
 
-import numba
 import pytest
 import torch
+from buffers import by_threads
 from networks import CASES, assert_close, deep, doubles, draw, flattened
 from torch import Tensor
 
@@ -80,21 +80,38 @@ def test_gradients_of_any_energy_equal_the_reference(case, fixed, blocks):
     assert_close([out], [flattened(doubles(weights)) + flattened(gradient)], 3e-5)
 
 
-def test_chains_are_the_same_to_the_bit_alone_and_in_company_and_on_any_number_of_threads():
-    case = (2, 5, 33, 20, (17, 9))
-    weights, inputs, labels = problem(case)
+def made(kind: str, inputs: Tensor, widths: tuple[int, ...], chains: int, block_bytes: int | None) -> dispatch.Network:
     kernel = COMPILED_ACTIVATIONS["tanh"]
-    together = misfit_gradient(ChainwiseNetwork(inputs, case[4], kernel, 5), weights, labels)
-    one = ChainwiseNetwork(inputs[1:], case[4], kernel, 1)
-    alone = misfit_gradient(one, [weight[1:, 3:4].contiguous() for weight in weights], labels[1:])
-    assert torch.equal(alone[0][0, 0], together[0][1, 3])
-    threads = numba.get_num_threads()
-    try:
-        numba.set_num_threads(2)
-        shared = misfit_gradient(ChainwiseNetwork(inputs, case[4], kernel, 5), weights, labels)
-    finally:
-        numba.set_num_threads(threads)
+    if kind == "chain by chain":
+        return ChainwiseNetwork(inputs, widths, kernel, chains)
+    own = kernel if inputs.dtype == torch.float32 else TORCH_ACTIVATIONS["tanh"]
+    return BlockedNetwork(inputs, widths, own, chains, block_bytes)
+
+
+@pytest.mark.parametrize("widths", [(), (17, 9), (33,), (5, 50, 7)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [("chain by chain", torch.float32), ("in blocks", torch.float32), ("in blocks", torch.float64)],
+    ids=str,
+)
+def test_chains_are_the_same_to_the_bit_alone_and_in_company_and_on_any_number_of_threads(kind, dtype, widths):
+    case = (2, 5, 33, 7, widths)
+    weights, inputs, labels = problem(case)
+    weights, inputs, labels = [weight.to(dtype) for weight in weights], inputs.to(dtype), labels.to(dtype)
+
+    def gradients() -> tuple[Tensor, Tensor]:
+        return misfit_gradient(made(kind, inputs, widths, 5, None), weights, labels)
+
+    together, shared = by_threads(gradients)
     assert all(torch.equal(a, b) for a, b in zip(shared, together, strict=True))
+    in_parts = misfit_gradient(made(kind, inputs, widths, 5, 1), weights, labels)
+    assert all(torch.equal(a, b) for a, b in zip(in_parts, together, strict=True))
+    own = [weight[1:, 3:4].contiguous() for weight in weights]
+    residual, gradient = misfit_gradient(made(kind, inputs[1:], widths, 1, None), own, labels[1:])
+    assert torch.equal(residual[0, 0], together[0][1, 3])
+    pieces = together[1].split([weight.numel() for weight in weights])
+    chain = [piece.view_as(weight)[1, 3] for piece, weight in zip(pieces, weights, strict=True)]
+    assert torch.equal(gradient, flattened(chain))
 
 
 @BOTH_READOUTS
@@ -166,6 +183,9 @@ def test_which_network_runs_is_a_matter_of_device_activation_and_threads():
         assert isinstance(dispatch.network_of(inputs, (100,), kernel, 3), BlockedNetwork)  # a thread would wait
         assert isinstance(dispatch.network_of(inputs, (4,), kernel, 3), ChainwiseNetwork)  # and here for nothing
         assert isinstance(dispatch.network_of(inputs, (100,), kernel, 4), ChainwiseNetwork)
+        # A block of a run is what the whole run is.
+        assert isinstance(dispatch.network_of(inputs, (100,), kernel, 3, rows_in_all=4), ChainwiseNetwork)
+        assert isinstance(dispatch.network_of(inputs, (100,), kernel, 4, rows_in_all=3), BlockedNetwork)
     finally:
         torch.set_num_threads(threads)
 

@@ -157,6 +157,16 @@ def test_states_are_kept_of_the_latest_and_every_twentieth_segment(case: Case, t
     assert kept == [0, 20, TRANSITIONS - 3, TRANSITIONS - 2, TRANSITIONS - 1]
 
 
+def test_states_of_segments_that_are_gone_are_not_kept(case: Case, uninterrupted: Run, copy: Path) -> None:
+    """The draws of the three newest segments are drawn again in one; the state before it had been removed and is made
+    again."""
+    for path in segments(copy)[-3:]:
+        path.unlink()
+    assert_same(case.run(journal(copy, seconds=10**6)), uninterrupted)
+    newest = len(segments(copy)) - 1
+    assert [int(path.stem) for path in sorted((copy / "states").glob("*.h5"))] == [0, newest - 1, newest]
+
+
 def test_joined_segments_are_what_one_segment_holds(finished: Path, tmp_path: Path, case: Case) -> None:
     from nishimori.chains.segments import digest, read_arrays
 

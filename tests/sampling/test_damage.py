@@ -1,12 +1,16 @@
 """Whatever is damaged of a run's segments and states, it ends as if nothing had been, or says what cannot be."""
 
+import errno
 import random
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from continued import Case, assert_same, journal, segments
 
+from nishimori.chains import segments as reading
 from nishimori.chains.segments import read_stored
 from nishimori.description.errors import BadInput
 from nishimori.sampling import Run
@@ -80,3 +84,43 @@ def test_damage_in_the_newest_costs_that_segment(
         assert case.run(journal(home), idle := Counted()) and idle.transitions == 0
     # A bit that means nothing, in the space between what a file holds, costs nothing.
     assert set(costs) <= {0, most} and costs.count(most) > 2
+
+
+@contextmanager
+def unreadable(path: Path, error: Exception) -> Iterator[None]:
+    original = reading._content
+
+    def content(asked: Path) -> bytes:
+        if asked == path:
+            raise error
+        return original(asked)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading, "_content", content)
+        yield
+
+
+@pytest.mark.parametrize("folder", ["segments", "states"])
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(errno.EACCES, "denied")], ids=repr)
+def test_what_may_be_whole_is_not_taken_for_damaged(
+    error: Exception, folder: str, case: Case, uninterrupted: Run, finished: Path, tmp_path: Path
+) -> None:
+    home, newest = Path(shutil.copytree(finished, tmp_path / "run")), segments(finished)[-1].name
+    before = sorted(home.rglob("*"))
+    with unreadable(home / folder / newest, error):
+        with pytest.raises(BadInput, match=f"{newest} cannot be read .*; it may be whole and is left as it is; "):
+            case.run(journal(home))
+    assert sorted(home.rglob("*")) == before
+    assert_same(case.run(journal(home, told := [])), uninterrupted)
+    assert not told
+
+
+@pytest.mark.parametrize("folder", ["segments", "states"])
+def test_what_the_device_cannot_read_is_damaged(
+    folder: str, case: Case, uninterrupted: Run, finished: Path, tmp_path: Path
+) -> None:
+    home, newest = Path(shutil.copytree(finished, tmp_path / "run")), segments(finished)[-1].name
+    with unreadable(home / folder / newest, OSError(errno.EIO, "worn out")):
+        case.run(journal(home, told := []))
+    assert f"{newest} cannot be read (worn out); it lies at" in told[0]
+    assert_same(case.run(journal(home)), uninterrupted)

@@ -82,7 +82,15 @@ def test_the_file_holds_what_the_datatree_of_the_run_holds(finished: Path, expor
         np.testing.assert_array_equal(values, expected.to_numpy())
         assert (attributes.get("dtype") == "bool") == (expected.dtype == bool)
     assert found["posterior/position"][0] == ("chain", "draw", "instance", "position_dim_0")
-    assert found["pairs/first_chain"][1].tolist() == [0] and found["pairs/second_chain"][1].tolist() == [1]
+    members = [found[f"constant_data/{name}_chain"][1].tolist() for name in ("first", "second")]
+    assert members == [[0], [1]]
+
+
+def test_arviz_can_take_groups_of_draws_as_a_whole(exported: Path):
+    sampled = {"posterior": ("chain", "draw"), "sample_stats": ("chain", "draw"), "pairs": ("pair", "draw")}
+    found = [(name.partition("/")[0], dimensions[:2]) for name, (dimensions, _, _) in datasets(exported).items()]
+    assert {group for group, _ in found} > sampled.keys()
+    assert all(dimensions == sampled[group] for group, dimensions in found if group in sampled)
 
 
 def test_statistics_are_those_of_the_transitions_that_were_drawn(finished: Path, exported: Path):

@@ -109,6 +109,23 @@ def test_a_run_does_not_end_because_its_progress_cannot_be_stored(
     assert read_headway(tmp_path) is None
 
 
+def test_a_run_does_not_end_because_there_is_no_memory_to_tell_how_it_is_doing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(headway, "convergence", lambda draws: np.empty(2**50))
+    assert run(tmp_path).record.schedule.draws == DRAWS
+    assert told(tmp_path).draws < DRAWS
+
+
+def test_mixing_of_a_long_run_looks_at_draws_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it takes no more memory than of a short one."""
+    monkeypatch.setattr(headway, "MOST_DRAWS", 12)
+    done = run(tmp_path, seconds=10**6)
+    mixing = told(tmp_path).mixing["gibbs_error"]
+    expected = convergence(done.draws["gibbs_error"][..., ::4])
+    assert mixing.effective_sample_size == pytest.approx(expected.effective_sample_size, rel=1e-12)
+
+
 @pytest.mark.parametrize("cost", [0.0, 0.5])
 def test_mixing_is_computed_rarely(cost: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """When draws have grown by a tenth, and never for more than its share of the time."""
@@ -124,7 +141,7 @@ def test_mixing_is_computed_rarely(cost: float, monkeypatch: pytest.MonkeyPatch)
     record = Record(Schedule(0, draws))
     values = np.random.default_rng(0).normal(size=(1, 2, draws))
     record.draws["own"] = values
-    record.statistics.update(acceptance=values, divergent=values)
+    record.statistics.update(acceptance=values, divergent=values, energy_error=values)
     meter = Meter(record, lambda: now[0])
     for step in range(10, draws + 1):
         now[0] += 0.1

@@ -19,6 +19,7 @@ from nishimori.chains.progress import Progress, silent
 from nishimori.chains.segments import publish_arrays, read_stored
 from nishimori.chains.stop import Stopped, stopping
 from nishimori.chains.storage import StorageFailed, operations
+from nishimori.description.errors import BadInput
 from nishimori.measurement.information_report import information_document
 
 SETTINGS: dict[str, dict[str, int]] = {
@@ -213,6 +214,21 @@ def test_without_a_whole_file_it_starts_anew_and_says_so(posterior: nm.Posterior
     assert len(told) == LATEST + 1 and "starts anew" in told[-1] and str(tmp_path) in told[-1]
     files.remove()
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".damaged"] * LATEST
+
+
+def test_what_may_be_whole_is_not_set_aside(
+    posterior: nm.Posterior, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, steps = whole("ais")
+    with pytest.raises(Killed):
+        measured(posterior, "ais", files_in(tmp_path), killing(len(steps) - 2))
+    before = kept(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("nishimori.chains.segments._content", lambda path: bytes(2**60))
+        with pytest.raises(BadInput, match=f"{before[-1]} cannot be read .memory ended.; it may be whole and is left"):
+            measured(posterior, "ais", files_in(tmp_path))
+    assert kept(tmp_path) == before
+    assert measured(posterior, "ais", files_in(tmp_path, told := [])) == expected and not told
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"point": "q"}, {"rungs": 10}, {"control": False}], ids=str)

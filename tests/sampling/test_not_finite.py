@@ -9,7 +9,11 @@ from spoilt import Spoilt
 
 import nishimori as nm
 from nishimori.adaptation.calibration import CalibrationRecord
+from nishimori.chains.loop import Schedule
 from nishimori.chains.progress import silent
+from nishimori.chains.record import Record
+from nishimori.chains.start import ChainPlan
+from nishimori.measurement.finite import NotFinite, not_finite_after, not_finite_chains
 from nishimori.models.layout import Position
 from nishimori.samplers.base import Info, Kernel, Sampler, State
 from nishimori.sampling import Run
@@ -116,11 +120,37 @@ def test_the_transition_is_the_first_whatever_is_observed(thin: int, target: nm.
         assert f"chain 2 of instance 1 is not finite from transition {at} on;" in sentence
 
 
+@pytest.mark.parametrize(("at", "thin"), [(0, 1), (3, 2), (WARMUP, 1), (8, 3), (13, 2)])
+def test_it_is_counted_from_the_first_observation_on(at: int, thin: int, target: nm.Posterior) -> None:
+    sampler = SAMPLERS["hmc"]
+    found = poisoned(target, sampler, record_of(target, sampler), at, thin)
+    schedule = found.record.schedule
+    for step in range(1, schedule.transitions + 1):
+        drawn = schedule.draws_by(step)
+        observed = WARMUP + thin * drawn if drawn else min(step, WARMUP)
+        assert not_finite_after(found.record, step) == (observed > at)
+    assert not_finite_after(found.record, schedule.transitions, found.draws.keys()) == 0
+
+
+def test_what_was_infinite_for_a_moment_does_not_hide_what_is_lost_for_good() -> None:
+    """Of three chains one is infinite and comes back, one comes back and is lost later, one is as it should be."""
+    record = Record(Schedule(2, 6))
+    energy_error = record.statistics["energy_error"] = np.zeros((1, 3, 8))
+    draws = record.draws["energy"] = np.zeros((1, 3, 6))
+    record.warmup["energy"] = np.zeros((1, 3, 3))
+    record.warmup["energy"][0, :2, 1] = np.inf
+    draws[0, 1, 3:], energy_error[0, 1, 5:] = np.nan, np.nan
+    plan = ChainPlan.of(3, "prior")
+    assert not_finite_chains(record, plan, [7]) == [NotFinite(instance=7, chain=1, transition=5)]
+    assert [not_finite_after(record, step) for step in range(1, 9)] == [2, 0, 0, 0, 0, 1, 1, 1]
+
+
 def test_a_chain_that_is_stuck_is_finite(target: nm.Posterior) -> None:
     """The negative control: no proposal has an energy, and the chain has numbers all the same."""
     sampler = SAMPLERS["hmc"]
     found = run(target, Spoilt(sampler, moves=Refused), record_of(target, sampler))
     assert np.isnan(found.statistics["energy_error"]).all()
+    assert not any(not_finite_after(found.record, step) for step in range(1, WARMUP + DRAWS + 1))
     assert not lost(found) and any("stuck" in failure for failure in found.verdict.failures)
 
 

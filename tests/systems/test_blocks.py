@@ -19,7 +19,7 @@ from nishimori.description.experiment import expand
 from nishimori.systems import SYSTEMS
 
 SETTINGS: dict[str, Any] = {
-    "network__input_dim": 32,
+    "network__input_dim": 33,
     "data__instances": 2,
     "sampler__chains": 4,
     "run__warmup": 8,

@@ -35,7 +35,9 @@ def test_memory_and_files_of_half_an_hour(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nishimori.cli", "run", str(experiment), "--out", str(out)]
     limit = ["--wall-time", str(60 * MINUTES)]
     process = subprocess.Popen(
-        [*command, *limit], env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+        [*command, *limit],
+        env=ENVIRONMENT | dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
+        stderr=subprocess.DEVNULL,
     )
     started, seen = time.monotonic(), []
     while process.poll() is None:

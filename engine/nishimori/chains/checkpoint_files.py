@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nishimori.chains.files import discard, quarantine
 from nishimori.chains.headway import FILE, Stage, publish_stage
-from nishimori.chains.segments import Arrays, Stored, publish_arrays, read_stored
+from nishimori.chains.segments import Arrays, NotRead, Stored, publish_arrays, read_stored
 from nishimori.chains.survey import name_of
 from nishimori.description.errors import BadInput
 
@@ -44,7 +44,8 @@ class CheckpointFiles:
     def begin(self, work: str) -> Stored | None:
         """The newest whole file of this `work`, None where there is none; what is kept from now on is of it.
 
-        A file that is damaged or of other work is set aside, and the one before is taken.
+        A file that is damaged or of other work is set aside, and the one before is taken. Raises NotRead, a BadInput,
+        where the newest may be whole.
         """
         paths = self._paths()
         self._work, self._latest = work, self.clock()
@@ -52,6 +53,8 @@ class CheckpointFiles:
         for path in reversed(paths):
             try:
                 return _of_work(path, work)
+            except NotRead:
+                raise
             except BadInput as refusal:
                 self.tell(f"{str(refusal).partition(';')[0]}; it lies at {quarantine(path)} now")
         if paths:

@@ -30,9 +30,10 @@ class Mixing(msgspec.Struct, frozen=True):
 
 class Headway(msgspec.Struct, frozen=True, kw_only=True):
     """`transitions` of all that are `scheduled`, `draws` of `draws_scheduled` of each chain. `acceptance` and
-    `divergent_fraction` are means over the measured transitions so far, in warm-up over those of warm-up. `mixing` of
-    main observables is as of `mixing_draws`. `seconds` were spent on the transitions by all processes together, up to
-    `written`, in seconds since 1970."""
+    `divergent_fraction` are means over the measured transitions so far, in warm-up over those of warm-up. `not_finite`
+    chains have an observable that is not (see `measurement.finite`). `mixing` of main observables is as of
+    `mixing_draws`. `seconds` were spent on the transitions by all processes together, up to `written`, in seconds since
+    1970."""
 
     transitions: Count
     scheduled: Count
@@ -40,6 +41,7 @@ class Headway(msgspec.Struct, frozen=True, kw_only=True):
     draws_scheduled: Count
     acceptance: Amount | None = None
     divergent_fraction: Amount | None = None
+    not_finite: Count = 0
     mixing: dict[str, Mixing] = {}
     mixing_draws: Count = 0
     seconds: Amount = 0.0

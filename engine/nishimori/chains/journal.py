@@ -7,12 +7,13 @@ digest of the one before, so that the files of one run form a chain.
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nishimori.chains.files import discard, quarantine
 from nishimori.chains.headway import Headway, publish_headway
-from nishimori.chains.segments import Arrays, publish_arrays
+from nishimori.chains.segments import Arrays, NotRead, publish_arrays
 from nishimori.chains.stop import StopRequest
 from nishimori.chains.survey import Survey, kept_state, name_of, survey
 from nishimori.description.errors import BadInput
@@ -45,13 +46,16 @@ class Journal:
 
     def survey(self) -> Survey:
         """What an earlier run committed, damaged files set aside. Raises BadInput where nothing can be read of what is
-        there, or files are not of one run."""
+        there, or files are not of one run, and NotRead where it is not the file's fault."""
         return survey(self.directory, self.tell)
 
     def state_at(self, number: int) -> Arrays | None:
-        """The state at the end of segment `number`, None where it was not kept or is damaged, and then set aside."""
+        """The state at the end of segment `number`, None where it was not kept or is damaged, and then set aside.
+        Raises NotRead as `survey` does."""
         try:
             return kept_state(self.directory, number)
+        except NotRead:
+            raise
         except BadInput as refusal:
             aside = quarantine(self._state(number))
             self.tell(f"{str(refusal).partition(';')[0]}; it lies at {aside} now")
@@ -59,9 +63,10 @@ class Journal:
 
     def go_on_after(self, number: int, previous: str, milliseconds: int = 0) -> None:
         """The next commit is the one after segment `number`, whose digest is `previous`; -1 and "" for the first.
-        So far it took `milliseconds`."""
+        So far it took `milliseconds`. States that an earlier run did not come to remove are removed."""
         self._next, self._previous, self._latest = number + 1, previous, self.clock()
         self._milliseconds = milliseconds
+        self._prune(number)
 
     def due(self) -> bool:
         """Whether a commit has become due."""
@@ -110,7 +115,8 @@ class Journal:
         self._prune(number)
         self._milliseconds += milliseconds
         if headway:
-            publish_headway(self.directory, headway(), self._milliseconds / 1000)
+            with suppress(MemoryError):  # a run does not end because there is no memory to tell how it is doing
+                publish_headway(self.directory, headway(), self._milliseconds / 1000)
         return content
 
     def _publish_segment(self, number: int, first: int, previous: str, segment: Arrays, milliseconds: int = 0) -> str:
@@ -120,7 +126,10 @@ class Journal:
     def _state(self, number: int) -> Path:
         return self.directory / "states" / name_of(number)
 
-    def _prune(self, number: int) -> None:
-        old = number - LATEST_STATES
-        if old >= 0 and old % STATES_APART:
-            discard(self._state(old))
+    def _prune(self, newest: int) -> None:
+        """Keep, of the states up to that of segment `newest`, those that are to be kept, and none of what followed."""
+        for path in sorted((self.directory / "states").glob("[0-9]*.h5")):
+            number = int(path.stem)
+            kept = number > newest - LATEST_STATES or number % STATES_APART == 0
+            if number > newest or not kept:
+                discard(path)

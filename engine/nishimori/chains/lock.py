@@ -1,5 +1,6 @@
 """One writer a directory: flock where hosts share it, and a heartbeat in the lock file where they do not."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -12,13 +13,15 @@ from pathlib import Path
 import msgspec
 
 from nishimori.chains.progress import Progress
-from nishimori.chains.storage import operations, retried, storing
+from nishimori.chains.storage import failure, operations, retried, storing
 from nishimori.chains.temporaries import LOCK
 
 BETWEEN_BEATS = 10.0
 """Seconds between two heartbeats that are written."""
 SILENCE = 60.0
 """Seconds without a heartbeat after which a writer on another host counts as dead."""
+LONGEST_SILENCE = SILENCE / 2
+"""Seconds without a heartbeat after which a writer that cannot write one ends by itself."""
 PATIENCE = 0.3
 """Seconds that a holder has to write its name, between taking the lock and saying so."""
 LONGEST = 4096
@@ -66,13 +69,15 @@ class Lock:
     def beat(self) -> None:
         """Say that this process lives; call it as often as you like, it writes once in ten seconds.
 
-        Raises DirectoryBusy where the lock is no longer this process's: another host took it over in a silence of
-        more than a minute, or the lock file was removed. Raises StorageFailed where the file cannot be written.
+        What cannot be written is tried again at the next call, as others do not take this process for dead at once.
+        Raises StorageFailed where the last heartbeat is half a minute old by then, and DirectoryBusy where another host
+        took the lock over, in a silence of more than a minute, or the lock file was removed.
         """
-        if time.monotonic() - self._last < BETWEEN_BEATS:
+        silent = time.monotonic() - self._last
+        if silent < BETWEEN_BEATS:
             return
         path = self.directory / LOCK
-        with storing(path):
+        try:
             if not self._is_mine():
                 named = holder_of(self.directory)
                 what = f"{_name(named)} took it over" if named else "it was removed or emptied"
@@ -81,6 +86,10 @@ class Lock:
                 )
             self.holder = msgspec.structs.replace(self.holder, heartbeat=time.time())
             _write(self.descriptor, self.holder)
+        except OSError as error:
+            if silent >= LONGEST_SILENCE:
+                raise failure(path, error) from error
+            return
         self._last = time.monotonic()
 
     def beating(self, progress: Progress) -> Progress:
@@ -121,16 +130,17 @@ def hold(directory: Path) -> Iterator[Lock]:
     try:
         with storing(path):
             _take(directory, descriptor)
-            now = time.time()
-            holder = Holder(socket.gethostname(), os.getpid(), now, now)
-            _write(descriptor, holder)
-        lock = Lock(directory, descriptor, holder)
+        now = time.time()
+        lock = Lock(directory, descriptor, Holder(socket.gethostname(), os.getpid(), now, now))
         try:
+            with storing(path):
+                _write(descriptor, lock.holder)
             yield lock
         finally:
             lock.release()
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # nothing that anybody waits for is stored by it
+            operations.close(descriptor)
 
 
 def _take(directory: Path, descriptor: int) -> None:
@@ -176,7 +186,8 @@ def _read(descriptor: int) -> Holder | None:
 def _write(descriptor: int, holder: Holder) -> None:
     """In one call and over the old record, so that readers see a whole one; synced, for hosts that share no cache."""
     record = msgspec.json.encode(holder) + b"\n"
-    retried(os.pwrite, descriptor, record, 0)
+    if retried(operations.pwrite, descriptor, record, 0) < len(record):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     retried(os.ftruncate, descriptor, len(record))
     retried(operations.fsync, descriptor)
 

@@ -36,7 +36,7 @@ class Record:
     def keep(self, transition: Transition, values: Mapping[str, Tensor] | None) -> None:
         """Statistics of every transition; observables in warm-up and at draws."""
         self._keep(self.statistics, _statistics(transition.info), self.schedule.transitions, transition.step)
-        steps = self.statistics.setdefault("num_steps", np.zeros(self.schedule.transitions))
+        steps = self.statistics.setdefault("num_steps", np.full(self.schedule.transitions, np.nan))
         steps[transition.step] = transition.info.num_steps
         if values is not None and transition.draw is None:
             self._keep(self.warmup, _scalars(values), self.schedule.warmup + 1, transition.step + 1)

@@ -1,5 +1,6 @@
 """Segments and sampler states: immutable HDF5 files of plain numeric arrays."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -30,11 +31,19 @@ from nishimori.description.errors import BadInput
 SCHEMA = 1
 SEAL = "seal"
 REMEDY = "restore the file or run this point again"
+LEFT_ALONE = "it may be whole and is left as it is; remove the cause, then run again"
 FORMAT = ("earliest", "v110")
 """HDF5's oldest format, and no newer one where that cannot hold something."""
 
+NOT_ITS_FAULT = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""What the system says where reading fails that has nothing to do with what a file holds."""
+
 Arrays = Mapping[str, Mapping[str, NDArray[Any]]]
 """group -> dataset -> values."""
+
+
+class NotRead(BadInput):
+    """A file that may be whole could not be read: nobody may take it for damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +121,16 @@ def read_arrays(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
 
 def read_stored(path: Path) -> Stored:
     """As `read_arrays`, with the attributes of the file, which carry a hash of their own (but in files of earlier
-    versions)."""
+    versions). Raises NotRead, a BadInput, for a file that may be whole: without memory or permission to read it."""
     try:
         stored = _parsed(Bytes(_content(path)))
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}); {REMEDY}") from None
+        reason = error.strerror or str(error)
+        if error.errno in NOT_ITS_FAULT:
+            raise NotRead(f"{path} cannot be read ({reason}); {LEFT_ALONE}") from None
+        raise BadInput(f"{path} cannot be read ({reason}); {REMEDY}") from None
     except MemoryError:
-        raise BadInput(f"{path} cannot be read (it is larger than the memory that is free); {REMEDY}") from None
+        raise NotRead(f"{path} cannot be read (memory ended); {LEFT_ALONE}") from None
     except Refused as refusal:
         raise BadInput(f"{path} cannot be read ({refusal}); {REMEDY}") from None
     if stored.attributes.get("schema") != SCHEMA:

@@ -34,6 +34,7 @@ class Operations:
     mkdir: Callable[..., None] = os.mkdir
     open: Callable[..., int] = os.open
     write: Callable[..., int] = os.write
+    pwrite: Callable[..., int] = os.pwrite
     fsync: Callable[..., None] = os.fsync
     close: Callable[..., None] = os.close
     replace: Callable[..., None] = os.replace

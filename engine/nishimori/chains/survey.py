@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nishimori.chains.files import quarantine
-from nishimori.chains.segments import Arrays, read_stored
+from nishimori.chains.segments import Arrays, NotRead, read_stored
 from nishimori.description.errors import BadInput
 
 
@@ -67,7 +67,7 @@ def survey(directory: Path, tell: Callable[[str], None]) -> Survey:
     """Of `directory`/segments. A damaged file is renamed, and `tell` is given a sentence.
 
     Raises BadInput where segments are there and none can be read: going on would be starting from zero; and where they
-    are not of one run.
+    are not of one run. Raises NotRead, a BadInput, where one may be whole: it is left as it is.
     """
     folder = directory / "segments"
     paths = sorted(folder.glob("[0-9]*.h5"))
@@ -76,6 +76,8 @@ def survey(directory: Path, tell: Callable[[str], None]) -> Survey:
     for path in paths:
         try:
             whole[int(path.stem)] = _committed(path)
+        except NotRead:
+            raise
         except BadInput as refusal:
             damaged[int(path.stem)] = path, str(refusal)
     if damaged and not whole:

@@ -65,6 +65,8 @@ class PointWriter:
             return msgspec.json.decode(path.read_bytes(), type=CalibrationRecord)
         except FileNotFoundError:
             raise BadInput(f"{path} is missing beside draws that were made with it; restore it, or {anew}") from None
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read ({error.strerror}); remove the cause, then run again") from None
         except msgspec.DecodeError as error:
             raise BadInput(f"{path}: not a calibration record ({error}); restore it, or {anew}") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nishimori.cli.codes import WRONG_INPUT
 from nishimori.description.errors import BadInput
+from nishimori.description.shortage import is_shortage, sentence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,4 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except (BadInput, DirectoryBusy, StorageFailed) as refusal:
         print(f"nishimori: {refusal}", file=sys.stderr)
+        return WRONG_INPUT
+    except (MemoryError, RuntimeError, OSError, ImportError) as error:
+        if not is_shortage(error):
+            raise
+        print(f"nishimori: {sentence(error)}", file=sys.stderr)
         return WRONG_INPUT

@@ -22,10 +22,10 @@ def export(
 
     Example: nishimori export runs/a samples.h5
 
-    In Python, xarray.open_datatree("samples.h5", engine="h5netcdf") gives a DataTree for ArviZ. Dimensions are chain,
-    draw, instance (one teacher with its data) and pair (of independent chains); attributes of the file hold the
-    resolved experiment, versions and the verdict, as JSON. Exit codes: 0 written; 2 the input is wrong, and nothing is
-    written.
+    In Python, xarray.open_datatree("samples.h5", engine="h5netcdf") gives a DataTree for ArviZ; its group pairs goes
+    with sample_dims=["pair", "draw"]. Dimensions are chain, draw, instance (one teacher with its data) and pair (of
+    independent chains); attributes of the file hold the resolved experiment, versions and the verdict, as JSON. Exit
+    codes: 0 written; 2 the input is wrong, and nothing is written.
 
     Args:
         directory: directory of a run, or of one of its points.

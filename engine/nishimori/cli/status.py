@@ -42,10 +42,10 @@ def status(
 
     Files are read, nothing is locked or changed. Numbers are as of the last commit (every run.segment_seconds), those
     of the information too. Of a point that is not done, effective sample size and R-hat are the worst of its main
-    observables, computed again whenever draws have grown by a tenth; of one that is done, the worst of all observables
-    in its summary. Time to go is that of sampling at the mean pace so far. A process that has not been heard of for a
-    minute is shown as silent, or, where it is on another host or dead, as stopped. Exit codes: 0 for a run, whatever
-    its state; 2 where there is none.
+    observables, computed again whenever draws have grown by a tenth, and chains that are not finite any more are told
+    in place of the verdict; of one that is done, the worst of all observables in its summary. Time to go is that of
+    sampling at the mean pace so far. A process that has not been heard of for a minute is shown as silent, or, where it
+    is on another host or dead, as stopped. Exit codes: 0 for a run, whatever its state; 2 where there is none.
 
     Args:
         directory: what --out named.
@@ -83,6 +83,7 @@ class _Quality:
 
     acceptance: float | None = None
     divergent_fraction: float | None = None
+    not_finite: int | None = None
     effective_sample_size: float | None = None
     r_hat: float | None = None
 
@@ -92,12 +93,13 @@ def _quality(one: Standing) -> _Quality:
         told = one.summary["diagnostics"]
         observables = list(told.get("observables", {}).values())
         worst = (_worst([each.get(name) for each in observables], of) for name, of in WORST)
-        return _Quality(told.get("acceptance"), told.get("divergent_fraction"), *worst)
+        lost = len(told["not_finite"]) if "not_finite" in told else None
+        return _Quality(told.get("acceptance"), told.get("divergent_fraction"), lost, *worst)
     if one.headway is None:
         return _Quality()
     mixing = one.headway.mixing.values()
     worst = (_worst([getattr(each, name) for each in mixing], of) for name, of in WORST)
-    return _Quality(one.headway.acceptance, one.headway.divergent_fraction, *worst)
+    return _Quality(one.headway.acceptance, one.headway.divergent_fraction, one.headway.not_finite, *worst)
 
 
 def _worst(values: Sequence[float | None], of: Any) -> float | None:
@@ -136,7 +138,10 @@ def _shown(value: float | None, form: str) -> str:
 def _verdict(one: Standing) -> str:
     if one.summary is not None:
         return "passed" if one.summary["verdict"]["passed"] else "failed"
-    return "-" if one.headway is None else "so far"
+    if one.headway is None:
+        return "-"
+    lost = one.headway.not_finite
+    return f"{lost} chain{'' if lost == 1 else 's'} not finite" if lost else "so far"
 
 
 def _state(one: Standing) -> str:
@@ -180,6 +185,7 @@ def _documented(one: Standing) -> dict[str, Any]:
         "draws_scheduled": headway and headway.draws_scheduled,
         "acceptance": quality.acceptance,
         "divergent_fraction": quality.divergent_fraction,
+        "not_finite_chains": quality.not_finite,
         "effective_sample_size": quality.effective_sample_size,
         "r_hat": quality.r_hat,
         "seconds": headway and headway.seconds,

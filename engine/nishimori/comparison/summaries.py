@@ -1,6 +1,7 @@
 """Reading the summaries that finished points left."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ KEPT_OF_CHECKS = ("z", "p_value", "exact")
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """One point's summary. Raises BadInput where the file is not one."""
+    """One point's summary; estimates that are null there, which is not finite, are NaN. Raises BadInput where the file
+    is not one."""
     return _summary(_document(path), path)
 
 
@@ -48,7 +50,11 @@ def _summary(summary: Any, path: Path) -> dict[str, Any]:
         raise BadInput(
             f"{path}: schema {summary['schema']} is not {SCHEMA}; use the version of nishimori that wrote it"
         )
-    return summary
+    return {**summary, "estimates": {name: _numbers(estimate) for name, estimate in summary["estimates"].items()}}
+
+
+def _numbers(estimate: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: math.nan if number is None else number for key, number in estimate.items()}
 
 
 def _keys(value: Any) -> set[str]:

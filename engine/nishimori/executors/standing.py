@@ -136,6 +136,7 @@ def _joined(parts: Sequence[Headway], done: bool, blocks: int) -> Headway:
         draws_scheduled=draws,
         acceptance=_mean([one.acceptance for one in parts]),
         divergent_fraction=_mean([one.divergent_fraction for one in parts]),
+        not_finite=sum(one.not_finite for one in parts),
         mixing=_pooled([one.mixing for one in parts if one.mixing]),
         mixing_draws=sum(one.mixing_draws for one in parts),
         seconds=sum(one.seconds for one in parts),

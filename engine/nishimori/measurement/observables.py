@@ -14,6 +14,7 @@ from nishimori.models.label_laws import label_law
 from nishimori.models.layout import Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.samplers.base import State
+from nishimori_kernels.rows import row_mean
 
 MIXING_OBSERVABLES = ("gibbs_error", "function_overlap", "overlap")
 """Those by which calibration judges how fast a chain mixes, beside what `fit_of` names."""
@@ -91,8 +92,8 @@ class MatchedTeacherObservables:
         train_error, test_error = train - self.latent, test - self.test_latent
         values = {
             **fit_of(self.posterior, self.labels, train),
-            **self._of_training(train_error.square().mean(-1)),
-            "gibbs_error": test_error.square().mean(-1),
+            **self._of_training(row_mean(train_error.square())),
+            "gibbs_error": row_mean(test_error.square()),
             "function_overlap": mean_product(test, self.test_latent),
             "function_norm": mean_product(test, test),
             "overlap": mean_product(vectors, self.weights),
@@ -133,8 +134,8 @@ FITS = ("training_energy", "training_log_likelihood")
 def fit_of(posterior: Posterior, labels: Tensor, latent: Tensor) -> dict[str, Tensor]:
     """How F on the training inputs fits the labels, by one of the names `FITS`, [instances, chains]."""
     if isinstance(posterior.problem.channel, GaussianChannel):
-        return {"training_energy": (labels - latent).square().mean(-1)}
-    return {"training_log_likelihood": posterior.law.log_likelihood(labels, latent).mean(-1)}
+        return {"training_energy": row_mean((labels - latent).square())}
+    return {"training_log_likelihood": row_mean(posterior.law.log_likelihood(labels, latent))}
 
 
 def virial(state: State, exact_force: bool = True) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ from nishimori.models.repriorised import RepriorisedPosterior
 from nishimori.models.target import Target
 from nishimori.samplers.base import State
 from nishimori_kernels.rng.streams import Stream
+from nishimori_kernels.rows import row_mean
 
 NetworkTarget = Posterior | CollapsedPosterior | RepriorisedPosterior
 Pairs = Sequence[tuple[int, int]]
@@ -120,7 +121,7 @@ def _means(drawn: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     if len(drawn) == 1:
         return drawn[0]
     return {
-        name: value if name == POSITION else torch.stack([values[name] for values in drawn]).double().mean(0)
+        name: value if name == POSITION else row_mean(torch.stack([values[name] for values in drawn], -1).double())
         for name, value in drawn[0].items()
     }
 
@@ -174,7 +175,7 @@ def _rao_blackwell(
     mean, variance = target.predictions(state.position, "test")
     if isinstance(observe, MatchedTeacherObservables):
         error = (mean.double() - observe.test_latent).square() + variance.double()
-        values = {**values, "rao_blackwell_gibbs_error": error.mean(-1)}
+        values = {**values, "rao_blackwell_gibbs_error": row_mean(error)}
     return replace(drawn, values=values, test_predictions=mean.double(), test_variance=variance.double())
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from nishimori.description import Network
 from nishimori.models.forward import weights_of
 from nishimori.models.layout import Position, chain_dot
+from nishimori_kernels.batched_products import multiply
+from nishimori_kernels.rows import row_mean
 
 
 def effective_weights(weights: Position, network: Network) -> Tensor:
@@ -19,25 +21,26 @@ def effective_weights(weights: Position, network: Network) -> Tensor:
     """
     blocks = weights_of(network, weights)
     layers, readout = blocks[: network.depth], blocks[network.depth :]
-    vector = (readout[0] if readout else blocks[-1].new_ones(blocks[-1].shape[:-1])).unsqueeze(-2)
+    top = readout[0] if readout else blocks[-1].new_ones(blocks[-1].shape[:-1])
+    vector = top.flatten(0, 1).unsqueeze(1)
     for layer in reversed(layers):
-        vector = vector @ layer / math.sqrt(layer.shape[-2])
-    return vector.squeeze(-2).double() * math.sqrt(network.effective_variance)
+        vector = multiply(vector, layer.flatten(0, 1)) / math.sqrt(layer.shape[-2])
+    return vector.view(*top.shape[:2], -1).double() * math.sqrt(network.effective_variance)
 
 
 def effective_matrix(weights: Position, network: Network) -> Tensor:
     """V with v = V a, [instances, chains, input_dim, d_L], of one hidden layer or more below a readout: W_1^T ... W_L^T
     / sqrt(d_1 ... d_L), scaled as `effective_weights` is."""
     layers = weights_of(network, weights)[: network.depth]
-    product, *above = [layer.double() / math.sqrt(layer.shape[-2]) for layer in layers]
+    product, *above = [layer.double().flatten(0, 1) / math.sqrt(layer.shape[-2]) for layer in layers]
     for layer in above:
-        product = layer @ product
-    return product.transpose(-1, -2) * math.sqrt(network.effective_variance)
+        product = multiply(layer, product)
+    return product.transpose(1, 2).unflatten(0, layers[0].shape[:2]) * math.sqrt(network.effective_variance)
 
 
 def mean_product(first: Tensor, second: Tensor) -> Tensor:
     """Mean over the last axis of the elementwise product."""
-    return (first * second).mean(-1)
+    return row_mean(first * second)
 
 
 def pair_mean_product(values: Tensor, pairs: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
-from nishimori_kernels.readout.factors import Labelled
 from nishimori_kernels.readout.kernel_form import KernelForm
+from nishimori_kernels.readout.labelled import Labelled
 from nishimori_kernels.readout.weight_form import WeightForm
 from nishimori_kernels.rng.streams import Stream
 
@@ -31,10 +31,10 @@ class CollapsedPosterior:
 
     `precision` is that of positions, forces and products, "fp32" or "fp64" (products are float64 too where the noise
     variance does not stand far above their rounding); sums of products, factorisations and energies are float64.
-    `device` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices, "kernel" samples x samples ones, "auto"
-    the smaller. A run averages observables over `readouts` readouts, drawn for every draw of W: error bars shrink where
-    they are the readout's, as in wide layers. Where a factorisation fails (NaN weights), the energy of that chain alone
-    is NaN.
+    `device` and `rows_in_all` as in `Posterior`. `form` "weight" factorises d_L x d_L matrices, "kernel" samples x
+    samples ones, "auto" the smaller. A run averages observables over `readouts` readouts, drawn for every draw of W:
+    error bars shrink where they are the readout's, as in wide layers. Where a factorisation fails (NaN weights), the
+    energy of that chain alone is NaN.
 
     Raises ValueError for a readout that is not Gaussian, no hidden layer, biases, another channel, an unknown form, or
     a number of readouts that is none.
@@ -49,6 +49,8 @@ class CollapsedPosterior:
         device: str = "auto",
         form: Literal["auto", "weight", "kernel"] = "auto",
         readouts: int = 1,
+        *,
+        rows_in_all: int | None = None,
     ) -> None:
         require_gaussian_readout(problem)
         _require_gaussian_channel(problem)
@@ -58,7 +60,7 @@ class CollapsedPosterior:
             raise ValueError(f"readouts must be a whole number from 1 on, got {readouts!r}")
         resolve_precision(precision)
         self.problem, self.readouts = problem, readouts
-        self.posterior = Posterior(problem, precision, device)
+        self.posterior = Posterior(problem, precision, device, rows_in_all=rows_in_all)
         """The posterior of all weights that `complete` samples."""
         self.dtype, self.device, self.instances = self.posterior.dtype, self.posterior.device, problem.instances
         self.width = problem.network.widths[-1]

@@ -121,7 +121,8 @@ class LogisticLaw:
         return torch.nn.functional.logsigmoid((labels * latent).double() / self.temperature)
 
     def slope(self, labels: Tensor, latent: Tensor) -> Tensor:
-        return -labels * torch.sigmoid(labels * latent / -self.temperature) / self.temperature
+        # Not torch.sigmoid, which rounds a number by its place in memory.
+        return -labels / (1 + torch.exp(labels * latent / self.temperature)) / self.temperature
 
     def mean(self, latent: Tensor) -> Tensor:
         return torch.tanh(latent / (2 * self.temperature))
@@ -170,9 +171,15 @@ def require_labels(channel: Channel, labels: Tensor) -> None:
         raise ValueError("labels must be -1 or 1 for a channel of classes: give the sign of the class")
 
 
+def _squared_secant(values: Tensor) -> Tensor:
+    """1 / cosh^2, by exponentials: torch.cosh rounds a number by its place in memory."""
+    small = torch.exp(-2 * values.abs())
+    return 4 * small / (1 + small).square()
+
+
 _TORCH: dict[str, tuple[Elementwise, Elementwise]] = {
     "identity": (lambda latent: latent, torch.ones_like),
-    "tanh": (torch.tanh, lambda latent: torch.cosh(latent).square().reciprocal()),
+    "tanh": (torch.tanh, _squared_secant),
     "relu": (torch.relu, lambda latent: (latent > 0).to(latent.dtype)),
 }
 

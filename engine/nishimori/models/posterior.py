@@ -17,6 +17,7 @@ from nishimori_kernels.energy import dispatch
 from nishimori_kernels.energy.activations import ActivationKernel, by_layer
 from nishimori_kernels.energy.batched import BatchedNetwork
 from nishimori_kernels.rng.streams import Stream
+from nishimori_kernels.rows import row_sum
 
 
 class Posterior:
@@ -35,11 +36,16 @@ class Posterior:
     the forward pass scales them. `implementation` of the activations: "numba" (float32 on the CPU), "triton" (float32
     on CUDA), "torch", or "auto", the compiled one where there is one; "emulated" rounds a force as its precision
     says, slowly, where no hardware does.
+
+    `rows_in_all` is for a block of a run, some of its instances or of their chains: how many chains of all instances
+    the whole run has. How products are shared among threads follows it, so that a chain is the same to the bit in any
+    block; by default this target is the whole run.
     Source: arXiv 2505.03577, eqs. 1-6.
 
-    Raises ValueError for an unknown precision, device or implementation, for an activation or a channel that cannot run
-    there, for a force that the device has not, and for a coarse force with another channel than the Gaussian one or
-    with a network that is not plain (biases, weight variances, an activation a layer).
+    Raises ValueError for an unknown precision, device or implementation, for a number of rows below one, for an
+    activation or a channel that cannot run there, for a force that the device has not, and for a coarse force with
+    another channel than the Gaussian one or with a network that is not plain (biases, weight variances, an activation a
+    layer).
     """
 
     gaussian_prior = True
@@ -50,8 +56,11 @@ class Posterior:
         precision: str = "fp32",
         device: str = "auto",
         implementation: dispatch.Implementation = "auto",
+        *,
+        rows_in_all: int | None = None,
     ) -> None:
         self.problem = problem
+        self.rows_in_all = rows_in_all
         self.precision = precision
         self._implementation: dispatch.Implementation = implementation
         self.dtype = position_dtype(precision)
@@ -59,6 +68,7 @@ class Posterior:
         self.num_parameters = problem.network.num_parameters
         self.instances = problem.instances
         require_plain_force(precision, problem.network)
+        _require_rows(rows_in_all)
         self._kernels = kernels_of(problem.network, self.device, self.dtype, implementation)
         self.law = label_law(problem.channel, self.device)
         """Of the channel, on the device."""
@@ -108,7 +118,8 @@ class Posterior:
 
     def at_precision(self, precision: str) -> "Posterior":
         """The same target in another precision."""
-        return Posterior(self.problem, precision, self.device.type, self._implementation)
+        device, implementation = self.device.type, self._implementation
+        return Posterior(self.problem, precision, device, implementation, rows_in_all=self.rows_in_all)
 
     @property
     def posterior(self) -> "Posterior":
@@ -144,7 +155,7 @@ class Posterior:
     def _latent_network(self, inputs: str, chains: int) -> dispatch.Network:
         if (inputs, chains) not in self._latents:
             network, rows = self.problem.network, self.rows(inputs)
-            own = self._kernels, chains, variances_of(network)
+            own = self._kernels, chains, variances_of(network), self.rows_in_all
             self._latents[inputs, chains] = dispatch.network_of(rows, network.widths, *own)
         return self._latents[inputs, chains]
 
@@ -166,7 +177,7 @@ class Posterior:
         return self._latent_network(inputs, position.layout.chains).forward(position.flat)
 
     def _energy(self, residual: Tensor, position: Position) -> Tensor:
-        misfit = residual.double().square().sum(-1) / (2 * self.problem.channel.noise_variance)
+        misfit = row_sum(residual.double().square()) / (2 * self.problem.channel.noise_variance)
         return misfit + chain_dot(position, position) / 2
 
     def energy(self, position: Position) -> Tensor:
@@ -177,7 +188,7 @@ class Posterior:
         )
 
     def _general_energy(self, latent: Tensor, position: Position) -> Tensor:
-        return chain_dot(position, position) / 2 - self.law.log_likelihood(self._labels, latent).sum(-1)
+        return chain_dot(position, position) / 2 - row_sum(self.law.log_likelihood(self._labels, latent))
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         """dU/dtheta, laid out like the position; written to `out` where given."""
@@ -223,6 +234,14 @@ class Posterior:
         for block, weights in zip(position.blocks, teacher.weights.blocks, strict=True):
             block.copy_(self._place(weights).expand_as(block))
         return position
+
+
+def _require_rows(rows_in_all: int | None) -> None:
+    if rows_in_all is not None and (type(rows_in_all) is not int or rows_in_all < 1):
+        raise ValueError(
+            f"rows_in_all must be a whole number from 1 on, got {rows_in_all!r}; give instances times chains of the "
+            "whole run, or nothing"
+        )
 
 
 @dataclass(frozen=True)

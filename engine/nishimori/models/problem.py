@@ -16,6 +16,8 @@ from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
 
 CPU = torch.device("cpu")
+ROWS = 256
+"""Rows that go through a teacher together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +176,12 @@ class _Draw:
 
 
 def _latent(network: Network, weights: Position, inputs: Tensor) -> Tensor:
-    batched = batched_network(network, inputs, chains=1)
-    return batched.forward(weights.blocks).squeeze(1).clone()
+    """F*, always of as many rows at a time: how that of a row is rounded does not depend on how many there are."""
+    samples = inputs.shape[1]
+    filled = torch.cat([inputs, inputs[:, -1:].expand(-1, -samples % ROWS, -1)], dim=1)
+    blocks = filled.split(ROWS, dim=1)
+    latent = [batched_network(network, rows, chains=1).forward(weights.blocks).squeeze(1) for rows in blocks]
+    return torch.cat(latent, dim=1)[:, :samples].clone()
 
 
 def _require_sizes(**sizes: int) -> None:

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from nishimori.models.collapsed import require_gaussian_readout
 from nishimori.models.device import resolve_precision
-from nishimori.models.layout import Layout, Position
+from nishimori.models.layout import Layout, Position, chain_dot
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem
 from nishimori.models.randomness import Randomness
+from nishimori.models.surrogate import Surrogate
+from nishimori_kernels.batched_products import multiply
 from nishimori_kernels.rng.streams import Stream
+from nishimori_kernels.rows import row_sum
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 
@@ -28,8 +31,8 @@ class RepriorisedPosterior:
 
     `log_likelihood(latent, labels)` maps F [instances, chains, samples] and labels [instances, 1, samples], float64, to
     [instances, chains], differentiably and chain by chain. The forward pass is in `precision`, all above it in float64.
-    An evaluation factorises a d_L x d_L matrix a chain. Where that fails (NaN weights), the energy of that chain alone
-    is NaN.
+    `rows_in_all` as in `Posterior`. An evaluation factorises a d_L x d_L matrix a chain. Where that fails (NaN
+    weights), the energy of that chain alone is NaN.
 
     Raises ValueError for a readout that is not Gaussian, no hidden layer, biases, or a likelihood of another shape or
     without gradient.
@@ -38,12 +41,18 @@ class RepriorisedPosterior:
     gaussian_prior = True
 
     def __init__(
-        self, problem: Problem, log_likelihood: LogLikelihood, precision: str = "fp64", device: str = "auto"
+        self,
+        problem: Problem,
+        log_likelihood: LogLikelihood,
+        precision: str = "fp64",
+        device: str = "auto",
+        *,
+        rows_in_all: int | None = None,
     ) -> None:
         require_gaussian_readout(problem)
         self.problem, self.log_likelihood = problem, log_likelihood
         resolve_precision(precision)
-        self.posterior = Posterior(problem, precision, device)
+        self.posterior = Posterior(problem, precision, device, rows_in_all=rows_in_all)
         """Forward passes of the network; its own energy is the surrogate's, not this one."""
         self.dtype, self.device, self.instances = self.posterior.dtype, self.posterior.device, problem.instances
         self.num_parameters = problem.network.num_parameters
@@ -54,30 +63,15 @@ class RepriorisedPosterior:
     def layout(self, chains: int) -> Layout:
         return self.problem.layout(chains)
 
-    def _features(self, position: Position) -> Tensor:
-        """Psi^T, [instances, chains, d_L, samples], float64: a copy."""
+    def _surrogate(self, position: Position) -> Surrogate:
         hidden = self.posterior.network("train", position.layout.chains).forward_hidden(position.blocks)
-        return hidden.to(torch.float64, copy=True) / self._root
+        features = hidden.flatten(0, 1).to(torch.float64, copy=True) / self._root
+        return Surrogate.of(features, self._labels.transpose(1, 2), self._deviation)
 
-    def _potential(self, features: Tensor, coordinates: Tensor) -> Tensor:
+    def _potential(self, surrogate: Surrogate, readout: Tensor, latent: Tensor) -> Tensor:
         """U without |W|^2 / 2, [instances, chains]."""
-        lower, white = self._factorise(features)
-        readout = self._readout(lower, white, coordinates)
-        latent = (readout.unsqueeze(-2) @ features).squeeze(-2)
-        log_determinant = (math.log(self._deviation) - lower.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
-        return readout.square().sum(-1) / 2 - self._log_likelihood(latent) - log_determinant
-
-    def _factorise(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """L [instances, chains, d_L, d_L], and L^{-1} Psi^T y [instances, chains, d_L, 1]."""
-        shift = self._deviation**2 * torch.eye(features.shape[-2], dtype=torch.float64, device=self.device)
-        lower, failed = torch.linalg.cholesky_ex(features @ features.transpose(-1, -2) + shift)
-        lower = torch.where(failed[..., None, None] == 0, lower, torch.nan)
-        return lower, torch.linalg.solve_triangular(lower, features @ self._labels.unsqueeze(-1), upper=False)
-
-    def _readout(self, lower: Tensor, white: Tensor, coordinates: Tensor) -> Tensor:
-        """V, [instances, chains, d_L]."""
-        columns = white + self._deviation * coordinates.unsqueeze(-1)
-        return torch.linalg.solve_triangular(lower.transpose(-1, -2), columns, upper=True).squeeze(-1)
+        outside = row_sum(readout.square().squeeze(-1)) / 2 - surrogate.log_determinant
+        return outside.view(latent.shape[:2]) - self._log_likelihood(latent)
 
     def _log_likelihood(self, latent: Tensor) -> Tensor:
         value = self.log_likelihood(latent, self._labels)
@@ -92,50 +86,70 @@ class RepriorisedPosterior:
 
     def energy(self, position: Position) -> Tensor:
         """U, [instances, chains], float64."""
-        potential = self._potential(self._features(position), position.blocks[-1].double())
-        return potential + _half_square(position.blocks[:-1])
+        surrogate = self._surrogate(position)
+        readout = surrogate.readout(_columns(position))
+        potential = self._potential(surrogate, readout, _latent(surrogate, readout, position))
+        return potential + _half_square(position.layers[:-1])
 
     def gradient(self, position: Position, out: Position | None = None) -> Position:
         """dU/d(W, phi), laid out like the position; written to `out` where given."""
         return self.energy_and_gradient(position, out)[1]
 
     def energy_and_gradient(self, position: Position, out: Position | None = None) -> tuple[Tensor, Position]:
-        """Both; autodiff down to the top hidden layer, then the pull-back of the network."""
+        """Both; autodiff of the likelihood alone, then back through the surrogate and the network."""
+        surrogate, coordinates = self._surrogate(position), _columns(position)
+        readout = surrogate.readout(coordinates)
         with torch.enable_grad():
-            features = self._features(position).requires_grad_()
-            coordinates = position.blocks[-1].double().clone().requires_grad_()
-            potential = self._potential(features, coordinates)
-            by_features, by_coordinates = torch.autograd.grad(potential.sum(), (features, coordinates))
+            latent = _latent(surrogate, readout, position).requires_grad_()
+            potential = self._potential(surrogate, readout, latent)
+            (slope,) = torch.autograd.grad(potential.sum(), latent)
+        by_latent = slope.reshape(len(readout), -1, 1)
+        by_readout = multiply(surrogate.features, by_latent, addend=readout)
+        by_features, by_coordinates = surrogate.pull_back(coordinates, by_readout)
+        top = (by_features + readout * by_latent.transpose(1, 2)) / self._root
         gradient = position.empty_like() if out is None else out
         network = self.posterior.network("train", position.layout.chains)
-        top = by_features / self._root
-        network.pull_back_hidden(position.blocks, top, position.blocks, gradient.blocks)
-        gradient.blocks[-1].copy_(by_coordinates)
-        return potential.detach() + _half_square(position.blocks[:-1]), gradient
+        network.pull_back_hidden(position.blocks, _by_chain(top, position), position.blocks, gradient.blocks)
+        gradient.blocks[-1].copy_(_by_chain(by_coordinates, position).squeeze(-1))
+        return potential.detach() + _half_square(position.layers[:-1]), gradient
 
     def complete(
         self, position: Position, randomness: Randomness, step: int, stream: Stream = Stream.READOUT
     ) -> Position:
         """All weights of the network, (W, V(W, phi)): nothing is drawn."""
         del randomness, step, stream
-        readout = self._readout(*self._factorise(self._features(position)), position.blocks[-1].double())
-        return self._with_last(position, readout)
-
-    def _with_last(self, position: Position, last: Tensor) -> Position:
-        changed = position.clone()
-        changed.blocks[-1].copy_(last)
-        return changed
+        return _with_last(position, self._surrogate(position).readout(_columns(position)))
 
     def initial_position(self, chains: int | tuple[int, ...], start: str, seed: int, point: str = "") -> Position:
         """Independent draws of N(0, I) ("prior"), or the coordinates of the teacher ("teacher")."""
         position = self.posterior.initial_position(chains, start, seed, point)
         if start == "prior":
             return position
-        lower, white = self._factorise(self._features(position))
-        whitened = lower.transpose(-1, -2) @ position.blocks[-1].double().unsqueeze(-1) - white
-        return self._with_last(position, whitened.squeeze(-1) / self._deviation)
+        return _with_last(position, self._surrogate(position).coordinates(_columns(position)))
 
 
-def _half_square(blocks: Sequence[Tensor]) -> Tensor:
+def _columns(position: Position) -> Tensor:
+    """The last block, [batch, d_L, 1], float64."""
+    return position.blocks[-1].double().flatten(0, 1).unsqueeze(-1)
+
+
+def _by_chain(values: Tensor, position: Position) -> Tensor:
+    """From [batch, ...] to [instances, chains, ...]."""
+    return values.unflatten(0, (position.layout.instances, position.layout.chains))
+
+
+def _latent(surrogate: Surrogate, readout: Tensor, position: Position) -> Tensor:
+    """F, [instances, chains, samples], of readouts [batch, d_L, 1]."""
+    return _by_chain(multiply(readout.transpose(1, 2), surrogate.features), position).squeeze(2)
+
+
+def _with_last(position: Position, columns: Tensor) -> Position:
+    """With another last block, given as `_columns` gives it."""
+    changed = position.clone()
+    changed.blocks[-1].copy_(_by_chain(columns, position).squeeze(-1))
+    return changed
+
+
+def _half_square(layers: Sequence[Position]) -> Tensor:
     """Half the sum of squares, [instances, chains], in float64."""
-    return torch.stack([block.double().square().flatten(2).sum(-1) for block in blocks]).sum(0) / 2
+    return row_sum(torch.stack([chain_dot(layer, layer) for layer in layers], -1)) / 2

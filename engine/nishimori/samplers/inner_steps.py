@@ -31,11 +31,11 @@ def follow(inner: InnerStep, state: State, step: int, num_steps: int) -> tuple[S
         state, error, moved = inner(state, address(step, number))
         errors.append(error)
         moves.append(moved)
-    error, moved = torch.stack(errors), torch.stack(moves)
+    error, moved = torch.stack(errors, -1), torch.stack(moves, -1)  # [instances, chains, steps]
     safe = torch.where(torch.isfinite(error), error, torch.inf)
-    together = math.log(num_steps) - torch.logsumexp(-safe, dim=0)
-    acceptance = torch.exp(-safe.clamp(min=0)).mean(dim=0)
-    return state, Info(acceptance, moved.any(dim=0), together, divergent(error).any(dim=0), num_steps)
+    together = math.log(num_steps) - torch.logsumexp(-safe, dim=-1)
+    acceptance = torch.exp(-safe.clamp(min=0)).mean(dim=-1)
+    return state, Info(acceptance, moved.any(dim=-1), together, divergent(error).any(dim=-1), num_steps)
 
 
 def require_inner_steps(num_steps: int | None) -> None:

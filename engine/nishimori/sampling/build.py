@@ -49,15 +49,22 @@ def problem_of(config: Config, point: str, instances: Sequence[int] | None = Non
 
 
 def target_of(config: Config, problem: Problem, record: CalibrationRecord | None = None) -> NamedTarget:
-    """The target the config names, or that calibration chose."""
-    chosen = record.chosen if record else None
-    target = target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem)
+    """The target the config names, or that calibration chose: then of all of a point's chains, or of a block that moves
+    as they do."""
+    chosen, rows = record.chosen if record else None, rows_of(config) if record else None
+    target = target_named(config, chosen.target if chosen else config.sampler.target or "plain", problem, rows)
     return as_calibrated(target, record) if record else target
 
 
-def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
+def rows_of(config: Config) -> int:
+    """Chains of all instances of a point or batch."""
+    section = config.sampler
+    return config.data.instances * section.chains * (2 if section.start == "both" else 1)
+
+
+def target_named(config: Config, name: str, problem: Problem, rows_in_all: int | None = None) -> NamedTarget:
     """ "plain" or "collapsed", on the config's device in its precision; "auto" is single precision where no force can
-    have another.
+    have another. `rows_in_all` as in `Posterior`.
 
     Raises BadInput where the readout cannot be integrated out, or the force is not to be had in that precision.
     """
@@ -65,8 +72,9 @@ def target_named(config: Config, name: str, problem: Problem) -> NamedTarget:
     try:
         if name == "collapsed":
             exact = "fp32" if precision == "auto" else precision
-            return CollapsedPosterior(problem, exact, device, readouts=config.sampler.readouts or 1)
-        return Posterior(problem, precision, device)
+            readouts = config.sampler.readouts or 1
+            return CollapsedPosterior(problem, exact, device, readouts=readouts, rows_in_all=rows_in_all)
+        return Posterior(problem, precision, device, rows_in_all=rows_in_all)
     except ValueError as refusal:
         raise BadInput(f'sampler.target = "{name}", run.precision = "{precision}": {refusal}') from None
 

@@ -42,7 +42,7 @@ def go_on(moving: Moving, position: Position, journal: Journal) -> None:
 
 
 def _commit_all(moving: Moving, journal: Journal) -> None:
-    committed, meter = moving.step, Meter(moving.record)
+    committed, meter = moving.step, Meter(moving.record, ignored=moving.observer.own.functions)
     for step in moving.advance():
         ended = step == moving.schedule.transitions
         stop = "" if ended else journal.stop.reason

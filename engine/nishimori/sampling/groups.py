@@ -67,7 +67,8 @@ class Sampled:
 
     def groups(self) -> dict[str, Group]:
         """`posterior` (observables by chain, draw and, with several instances, instance), `sample_stats` (of measured
-        transitions), `constant_data` (step sizes, starts), and `pairs` (two-replica observables by pair) if any."""
+        transitions), `constant_data` (step sizes, starts, which chains a pair is of), and `pairs` (two-replica
+        observables by pair) if any. What is drawn has no company, so that ArviZ takes each group as a whole."""
         plan, schedule = self.plan, self.schedule
         named = {"chain": plan.chains, "instance": self.instances}
         posterior = {name: self._variable(values, name, "chain") for name, values in self._of(len(plan.chains))}
@@ -81,11 +82,9 @@ class Sampled:
         groups = {
             "posterior": Group.of(posterior, named),
             "sample_stats": Group.of(statistics, named),
-            "constant_data": Group.of(self._constants(), named),
+            "constant_data": Group.of({**self._constants(), **(_members(plan, pairs) if paired else {})}, named),
         }
-        if paired:
-            groups["pairs"] = Group.of({**paired, **_members(plan, pairs)}, named)
-        return groups
+        return {**groups, "pairs": Group.of(paired, named)} if paired else groups
 
     def _of(self, length: int) -> list[tuple[str, Values]]:
         """Draws with so many chains or pairs."""

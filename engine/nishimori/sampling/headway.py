@@ -1,7 +1,7 @@
 """How a run that commits is doing: counted on at every commit, its mixing now and then."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from nishimori.chains.headway import Headway, Mixing
 from nishimori.chains.record import Record
 from nishimori.measurement.analysis import UNJUDGED
 from nishimori.measurement.convergence import ChainTooShort, convergence
+from nishimori.measurement.finite import not_finite_after
 
 Values = NDArray[np.float64]
 
@@ -20,15 +21,19 @@ GROWTH = 1.1
 """Mixing is computed again when there are so many times the draws, so that all of it costs eleven times the last."""
 SHARE = 0.02
 """Of the time, that mixing takes at the most."""
+MOST_DRAWS = 10_000
+"""Of a chain, that mixing looks at, evenly spaced: its memory does not grow with the run, and where there are more the
+effective sample size is at least what is said."""
 
 
 @dataclass(eq=False)
 class Meter:
     """Of one run with this `record`. `look` is for the thread that samples; what it returns is called by one that
-    writes, once and in order."""
+    writes, once and in order. Observables that are `ignored` may be infinite where a chain is not."""
 
     record: Record
     clock: Callable[[], float] = time.monotonic
+    ignored: Collection[str] = ()
     _seen: int = 0
     _sums: Values = field(default_factory=lambda: np.zeros(3))
     _mixing: dict[str, Mixing] = field(default_factory=dict)
@@ -46,6 +51,7 @@ class Meter:
         drawn = schedule.draws_by(step)
         scalars = {name: values[:, :, :drawn] for name, values in _main(self.record.draws).items()}
         measuring_starts = first <= schedule.warmup < step
+        not_finite = not_finite_after(self.record, step, self.ignored)
 
         def headway() -> Headway:
             self._count(statistics, measuring_starts)
@@ -58,6 +64,7 @@ class Meter:
                 draws_scheduled=schedule.draws,
                 acceptance=float(acceptance / count),
                 divergent_fraction=float(divergent / count),
+                not_finite=not_finite,
                 mixing=self._mixing,
                 mixing_draws=self._mixing_draws,
             )
@@ -89,5 +96,5 @@ def _main(draws: Mapping[str, Values]) -> dict[str, Values]:
 
 
 def _mixing(draws: Values) -> Mixing:
-    result = convergence(draws)
+    result = convergence(draws[:, :, :: -(-draws.shape[2] // MOST_DRAWS)])
     return Mixing(result.effective_sample_size, result.r_hat)

@@ -30,6 +30,7 @@ from nishimori.models.wide_network import WideNetwork, variance_of
 from nishimori.samplers.base import State
 from nishimori.samplers.checkpoint import HostArrays
 from nishimori.sampling.teacher_chains import Effort, drift_alarm, starts_alarm, teacher_chains
+from nishimori_kernels.rows import row_sum
 
 Values = NDArray[np.float64]
 
@@ -103,11 +104,11 @@ class _Errors:
         return self.posterior.latent(state.position).double()
 
     def squares(self, latent: Tensor) -> Tensor:
-        return (latent - self.latent).square().sum(-1) / 2
+        return row_sum((latent - self.latent).square()) / 2
 
     def __call__(self, state: State) -> Tensor:
         latent = self.latent_of(state)
-        return torch.stack([self.squares(latent), (latent * self.latent).sum(-1)])
+        return torch.stack([self.squares(latent), row_sum(latent * self.latent)])
 
 
 @dataclass(eq=False)

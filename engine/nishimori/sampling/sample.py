@@ -121,8 +121,8 @@ def sample(
     DirectoryBusy where another process writes there, and StorageFailed where it cannot be written; ValueError for an
     unknown start, a coarse force without a Metropolis test, a count that is too small, an
     observable of the wrong shape, layer overlaps that are unknown or without a teacher, a density that is not finite at
-    a start, or a calibration without these instances or against what `sampler` fixes; BadInput where a GPU's memory
-    ends, with how many chains fit.
+    a start, or a calibration without these instances or against what `sampler` fixes; BadInput where memory ends,
+    a GPU's or the host's, with how many chains fit.
     """
     report = progress or reporter("nishimori")
     plain = Posterior(target) if isinstance(target, Problem) else target

@@ -53,12 +53,12 @@ def _places(config: Config, home: Path) -> Iterator[tuple[Path, Path, Block]]:
 def _audited(config: Config, place: Path, batch: Path, block: Block, found: "Survey", number: int) -> "Audited":
     from nishimori.chains.progress import silent
     from nishimori.sampling.audit import audit
-    from nishimori.sampling.build import problem_of
+    from nishimori.sampling.build import problem_of, target_of
 
     record = _record(batch)
     instances = record.instances[block.instances.start : block.instances.stop]
     problem = problem_of(config, identity(config), instances)
-    moving, start = chains_of(config, record, problem, block.chains, silent)
+    moving, start = chains_of(config, record, target_of(config, problem, record), block.chains, silent)
     return audit(moving, start, place, found, number)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
     from nishimori.models.layout import Position
     from nishimori.models.problem import Problem
+    from nishimori.sampling.auto import NamedTarget
     from nishimori.sampling.moving import Moving
 
 
@@ -32,13 +33,12 @@ def asked_of_chains(config: Config) -> dict[str, Any]:
 
 
 def chains_of(
-    config: Config, record: "CalibrationRecord", problem: "Problem", chains: Sequence[int], report: "Progress"
+    config: Config, record: "CalibrationRecord", target: "NamedTarget", chains: Sequence[int], report: "Progress"
 ) -> "tuple[Moving, Position]":
-    """These `chains` of every instance of `problem`, calibrated as `record`, and where they start."""
-    from nishimori.sampling.build import sampler_of, target_of
+    """These `chains` of every instance of `target`, calibrated as `record`, and where they start."""
+    from nishimori.sampling.build import sampler_of
     from nishimori.sampling.wishes import Wishes, moving_of
 
-    target = target_of(config, problem, record)
     wishes = Wishes.of(target, **asked_of_chains(config), only_chains=chains)
     return moving_of(target, sampler_of(config, record), record, wishes, report), wishes.start(target)
 
@@ -51,12 +51,15 @@ def moved(
     report: "Progress",
     journal: "Journal",
 ) -> "Moving":
-    """`chains_of`, taken to the end of their schedule from where `journal` says that they stopped."""
-    from nishimori.sampling.build import sampler_of
+    """`chains_of` the config's target, taken to the end of their schedule from where `journal` says that they
+    stopped."""
+    from nishimori.chains.start import ChainPlan
+    from nishimori.sampling.build import sampler_of, target_of
     from nishimori.sampling.continuation import go_on
     from nishimori.sampling.memory import chains_that_fit
 
-    moving, start = chains_of(config, record, problem, chains, report)
-    with chains_that_fit(moving.target, sampler_of(config, record), moving.plan):
+    target, plan = target_of(config, problem, record), ChainPlan.of(config.sampler.chains, config.sampler.start, chains)
+    with chains_that_fit(target, sampler_of(config, record), plan):
+        moving, start = chains_of(config, record, target, chains, report)
         go_on(moving, start, journal)
     return moving

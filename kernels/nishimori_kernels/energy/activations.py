@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nishimori_kernels.batched_products import multiply
 from nishimori_kernels.energy.coefficients import HALF_GAIN, NONLINEAR_SCALE
 
 
@@ -75,6 +76,18 @@ def by_layer(kernels: Kernels, depth: int) -> tuple[ActivationKernel, ...]:
     return tuple(kernels)
 
 
+def entries(values: Tensor) -> Tensor:
+    """[instances, chains, rows, columns] as [batch, rows, columns], a view."""
+    instances, chains, rows, columns = values.shape
+    return values.view(instances * chains, rows, columns)
+
+
+def row_entries(values: Tensor) -> Tensor:
+    """[instances, chains, columns] as [batch, 1, columns], a view."""
+    instances, chains, columns = values.shape
+    return values.view(instances * chains, 1, columns)
+
+
 @dataclass(frozen=True)
 class TorchActivation:
     """Made of two torch operations, on any device: `apply(u, out)` and `multiply_derivative_(delta, u, hidden)`."""
@@ -87,8 +100,7 @@ class TorchActivation:
 
     def read_out(self, u: Tensor, hidden: Tensor, readout: Tensor, scale: float, output: Tensor) -> None:
         self.apply(u, hidden)
-        rows, folded = (tensor.flatten(0, 1).unsqueeze(1) for tensor in (readout, output))
-        torch.baddbmm(folded, rows, hidden.flatten(0, 1), beta=0, alpha=scale, out=folded)
+        multiply(row_entries(readout), entries(hidden), out=row_entries(output), alpha=scale)
 
     def pull_back_read_out(
         self,
@@ -102,8 +114,8 @@ class TorchActivation:
         out: Tensor | None,
     ) -> None:
         if addend is not None and out is not None:
-            added, rows, written = (tensor.flatten(0, 1).unsqueeze(1) for tensor in (addend, gradient, out))
-            torch.baddbmm(added, rows, hidden.flatten(0, 1).transpose(1, 2), alpha=scale, out=written)
+            rows, added, written = (row_entries(values) for values in (gradient, addend, out))
+            multiply(rows, entries(hidden).transpose(1, 2), out=written, addend=added, alpha=scale)
         torch.mul((readout * scale).unsqueeze(-1), gradient.unsqueeze(-2), out=delta)
         self.multiply_derivative_(delta, u, hidden)
 
@@ -168,7 +180,11 @@ TORCH_ACTIVATIONS = {
 
 
 def torch_kernel(function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> TorchActivation:
-    """An activation of one's own: `function` and `derivative` map a tensor to a new one, on its device."""
+    """An activation of one's own: `function` and `derivative` map a tensor to a new one, on its device.
+
+    A chain is the same to the bit in any company if these round a number alike wherever it stands in memory, as torch's
+    tanh, erf, exp and sin do, and its sigmoid, softplus, silu and gelu do not.
+    """
 
     def apply(u: Tensor, out: Tensor) -> None:
         out.copy_(function(u))

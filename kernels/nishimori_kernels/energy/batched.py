@@ -1,7 +1,7 @@
-"""All chains of all instances at once: the first layer as one matrix product an instance, the rest batched.
+"""All chains of all instances at once: batched products, the first layer's with the inputs of an instance shared.
 
-Activations are kept as [instances, chains, d_l, samples], so a chain's block is contiguous and the first layer's
-product [chains * d_1, d_0] x [d_0, samples] writes it in place. Runs wherever torch runs.
+Activations are kept as [instances, chains, d_l, samples], so a chain's block is contiguous and products write it in
+place. Runs wherever torch runs.
 """
 
 import math
@@ -11,8 +11,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nishimori_kernels.energy.activations import Kernels, by_layer
+from nishimori_kernels.batched_products import multiply
+from nishimori_kernels.blas import one_thread_a_product
+from nishimori_kernels.dispatch import compiled
+from nishimori_kernels.energy.activations import Kernels, by_layer, entries, row_entries
 from nishimori_kernels.energy.variances import PLAIN, Variances
+from nishimori_kernels.rows import row_sum
 
 
 class Buffers:
@@ -46,13 +50,20 @@ def lifted_of(widths: Sequence[int], kernels: Kernels) -> int:
     return sum((1 if kernel.from_output else 2) * width for width, kernel in by_width)
 
 
+def turned_of(inputs: Tensor) -> Tensor:
+    """[instances, d_0, samples]; a copy where Numba multiplies, which is faster from the left."""
+    turned = inputs.transpose(1, 2)
+    return turned.contiguous() if compiled(inputs) else turned
+
+
 class BatchedNetwork:
     """Forward and pull-back of `chains` networks an instance on fixed inputs, with preallocated buffers.
 
     `inputs` is [instances, samples, d_0]; `widths` are (d_1, ..., d_L), `kernels` one activation of all hidden layers
     or one each. Weight blocks are as in `reference`, biases last, scaled as `variances` say, contiguous, of the dtype
     and device of `inputs`; where they hold no readout, it is a = (1, ..., 1). Results are views of buffers: valid until
-    the next call. `output` [instances, chains, samples] and `shared` buffers, by instances and chains, may be given.
+    the next call. `output` [instances, chains, samples], `shared` buffers, by instances and chains, and the inputs that
+    `turned_of` gives may be given.
     """
 
     def __init__(
@@ -64,8 +75,10 @@ class BatchedNetwork:
         output: Tensor | None = None,
         shared: dict[tuple[int, int], Buffers] | None = None,
         variances: Variances = PLAIN,
+        turned: Tensor | None = None,
     ) -> None:
         self.inputs = inputs.contiguous()
+        self._turned = turned_of(inputs) if turned is None else turned
         self.kernels, self.variances = by_layer(kernels, len(widths)), variances
         self.instances, self.samples, self.input_dim = inputs.shape
         self.chains, self.depth = chains, len(widths)
@@ -98,13 +111,6 @@ class BatchedNetwork:
     def _ones(self) -> Tensor:
         return self.inputs.new_ones(self.instances, self.chains, self.top_width)
 
-    def _fold(self, block: Tensor, layer: int) -> Tensor:
-        """A matrix batch: chains stacked under their instance in the first layer, a batch entry each above."""
-        rows, columns = block.shape[-2:]
-        if layer == 0:
-            return block.view(self.instances, self.chains * rows, columns)
-        return block.view(self.instances * self.chains, rows, columns)
-
     def _own_readout(self, blocks: Sequence[Tensor]) -> Tensor | None:
         """The block of the readout, or of what is shaped like it; None where it is fixed."""
         own = self.variances.weights_of(blocks, self.depth)
@@ -116,17 +122,16 @@ class BatchedNetwork:
 
     def _lift(self, weights: Sequence[Tensor]) -> None:
         """Up to u of the top hidden layer, which is left in `pre`."""
-        below, biases = self.inputs.transpose(1, 2), self.variances.biases(weights, self.depth)
-        for layer in range(self.depth):
+        below, biases = self._turned, self.variances.biases(weights, self.depth)
+        for layer, pre in enumerate(self.pre):
             if layer > 0:
                 self.kernels[layer - 1].apply(self.pre[layer - 1], self.hidden[layer - 1])
-                below = self._fold(self.hidden[layer - 1], layer)
-            pre = self._fold(self.pre[layer], layer)
+                below = entries(self.hidden[layer - 1])
+            multiply(entries(weights[layer]), below, out=entries(pre), alpha=self.scales[layer])
             if biases:
-                self.pre[layer].copy_((biases[layer] * self.bias_scales[layer]).unsqueeze(-1))
-            beta, own = int(bool(biases)), self._fold(weights[layer], layer)
-            torch.baddbmm(pre, own, below, beta=beta, alpha=self.scales[layer], out=pre)
+                pre.add_((biases[layer] * self.bias_scales[layer]).unsqueeze(-1))
 
+    @one_thread_a_product()
     def forward_hidden(self, weights: Sequence[Tensor]) -> Tensor:
         """h_L, [instances, chains, d_L, samples], of one hidden layer or more; a readout is not looked at."""
         self._lift(weights)
@@ -136,9 +141,8 @@ class BatchedNetwork:
     def forward(self, weights: Sequence[Tensor]) -> Tensor:
         """F, [instances, chains, samples]: a view of the output buffer."""
         if self.depth == 0:
-            torch.baddbmm(
-                self.output, weights[0], self.inputs.transpose(1, 2), beta=0, alpha=self.readout_scale, out=self.output
-            )
+            rows, written = row_entries(weights[0]), row_entries(self.output)
+            multiply(rows, self._turned, out=written, alpha=self.readout_scale)
         else:
             self._lift(weights)
             readout, scale = self._readout(weights), self.readout_scale
@@ -160,10 +164,11 @@ class BatchedNetwork:
         and may not overlap each other.
         """
         if self.variances.bias:
-            total = latent_gradient.sum(-1, keepdim=True)
+            total = row_sum(latent_gradient).unsqueeze(-1)
             torch.add(addend[-1], total, alpha=self.variances.bias_scale, out=out[-1])
         if self.depth == 0:
-            torch.baddbmm(addend[0], latent_gradient, self.inputs, alpha=self.readout_scale, out=out[0])
+            rows, added, written = (row_entries(values) for values in (latent_gradient, addend[0], out[0]))
+            multiply(rows, self.inputs, out=written, addend=added, alpha=self.readout_scale)
             return
         delta = self.pre[-1] if self.kernels[-1].in_place else self.top_gradient
         own = self._own_readout(addend), self._own_readout(out)
@@ -172,6 +177,7 @@ class BatchedNetwork:
         )
         self._pull_back_layers(weights, delta, addend, out)
 
+    @one_thread_a_product()
     def pull_back_hidden(
         self,
         weights: Sequence[Tensor],
@@ -198,19 +204,12 @@ class BatchedNetwork:
         added, written = (self.variances.biases(blocks, self.depth) for blocks in (addend, out))
         for layer in reversed(range(self.depth)):
             if added:
-                torch.add(added[layer], delta.sum(-1), alpha=self.bias_scales[layer], out=written[layer])
-            folded = self._fold(delta, layer)
-            below = self.inputs if layer == 0 else self._fold(self.hidden[layer - 1], layer).transpose(1, 2)
-            torch.baddbmm(
-                self._fold(addend[layer], layer),
-                folded,
-                below,
-                alpha=self.scales[layer],
-                out=self._fold(out[layer], layer),
-            )
+                torch.add(added[layer], row_sum(delta), alpha=self.bias_scales[layer], out=written[layer])
+            slope, scale = entries(delta), self.scales[layer]
+            below = self.inputs if layer == 0 else entries(self.hidden[layer - 1]).transpose(1, 2)
+            multiply(slope, below, out=entries(out[layer]), addend=entries(addend[layer]), alpha=scale)
             if layer == 0:
                 return
             delta = self.delta[layer - 1]
-            target, transposed = self._fold(delta, layer), self._fold(weights[layer], layer).transpose(1, 2)
-            torch.baddbmm(target, transposed, folded, beta=0, alpha=self.scales[layer], out=target)
+            multiply(entries(weights[layer]).transpose(1, 2), slope, out=entries(delta), alpha=scale)
             self.kernels[layer - 1].multiply_derivative_(delta, self.pre[layer - 1], self.hidden[layer - 1])

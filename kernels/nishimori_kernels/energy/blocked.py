@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nishimori_kernels.blas import one_thread_a_product
 from nishimori_kernels.energy.activations import Kernels
-from nishimori_kernels.energy.batched import BatchedNetwork, Buffers
+from nishimori_kernels.energy.batched import BatchedNetwork, Buffers, turned_of
 from nishimori_kernels.energy.variances import PLAIN, Variances
 from nishimori_kernels.energy.weights import Split
 
@@ -52,8 +53,13 @@ class BlockedNetwork:
         one_chain = Buffers.bytes_of(inputs, widths, kernels)
         largest = max(1, (block_bytes or 2**62) // max(1, one_chain))
         shared: dict[tuple[int, int], Buffers] = {}
+        turned = turned_of(inputs)
         self.blocks = [
-            Block(part, own, BatchedNetwork(inputs[part], widths, kernels, count, output, shared, variances))
+            Block(
+                part,
+                own,
+                BatchedNetwork(inputs[part], widths, kernels, count, output, shared, variances, turned[part]),
+            )
             for part, own in blocks_of(instances, chains, largest)
             for count, output in [(own.stop - own.start, self.output[part, own])]
         ]
@@ -65,6 +71,7 @@ class BlockedNetwork:
             block.network.forward(block.of(parts))
         return self.output
 
+    @one_thread_a_product()
     def misfit_gradient(self, weights: Tensor, labels: Tensor, noise_variance: float, out: Tensor) -> Tensor:
         """out = w + d/dw sum_mu (F(x_mu) - y_mu)^2 / (2 noise_variance); returns F - y, a buffer like `forward`'s.
 
@@ -77,6 +84,7 @@ class BlockedNetwork:
             block.network.pull_back(own, residual / noise_variance, own, block.of(gradients))
         return self._residual
 
+    @one_thread_a_product()
     def slope_gradient(self, weights: Tensor, labels: Tensor, slope: Slope, out: Tensor) -> Tensor:
         """out = w + sum_mu g_mu dF(x_mu)/dw with g = slope(labels, F); returns F, the buffer of `forward`.
 

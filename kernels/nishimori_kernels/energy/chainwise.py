@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nishimori_kernels.blas import one_thread_a_product
 from nishimori_kernels.energy import chainwise_loops as loops
-from nishimori_kernels.energy.blas import one_thread_a_product
 from nishimori_kernels.energy.blocked import Slope
 from nishimori_kernels.energy.cpu import CompiledActivation
 from nishimori_kernels.energy.variances import PLAIN, Variances

@@ -82,16 +82,26 @@ def _compiled(
 
 
 def network_of(
-    inputs: Tensor, widths: Sequence[int], kernels: Kernels, chains: int, variances: Variances = PLAIN
+    inputs: Tensor,
+    widths: Sequence[int],
+    kernels: Kernels,
+    chains: int,
+    variances: Variances = PLAIN,
+    rows_in_all: int | None = None,
 ) -> Network:
     """Chain by chain where the activation is compiled and the chains are small or keep all threads at work, else in
-    blocks; networks with biases, or with activations that differ by layer, in blocks."""
+    blocks; networks with biases, or with activations that differ by layer, in blocks.
+
+    The two round differently. Where these chains are some of a run, `rows_in_all` chains of all its instances together,
+    the choice is that of the whole run.
+    """
+    rows = len(inputs) * chains if rows_in_all is None else rows_in_all
     kernel = _only(kernels, len(widths))
     if (
         kernel is not None
         and not variances.bias
         and _is_numba(kernel, inputs.device)
-        and (_work(inputs, widths) < _SMALL or _share(len(inputs) * chains) >= _LEAST_SHARE)
+        and (_work(inputs, widths) < _SMALL or _share(rows) >= _LEAST_SHARE)
     ):
         from nishimori_kernels.energy.chainwise import ChainwiseNetwork
 

@@ -1,107 +1,149 @@
-"""What both forms share: the data they condition on, and a factorisation that fails chain by chain."""
+"""Factorisations that fail chain by chain, and round a matrix the same whatever stands beside it."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-ROUNDING_MARGIN = 128.0
-"""How far the noise variance must stand above the rounding of a Gram matrix of float32 products: energies are then
-within 1e-3."""
+from nishimori_kernels.batched_products import multiply
+from nishimori_kernels.blas import one_thread_a_product, threads_for
+from nishimori_kernels.dispatch import compiled
+from nishimori_kernels.readout import cpu
+
 BLOCK = 256
 """How many float32 products are summed in float32; the sums of blocks are summed in float64."""
+SMALL = 128
+"""Up to this size threads factorise a matrix each; larger ones are LAPACK's, one after another on all threads."""
+ALIGNED = 8
+"""LAPACK rounds by where a matrix begins: sizes are made up to multiples of this, by rows and columns of the identity,
+so that all of a batch begin at multiples of 64 bytes."""
+
+
+class Factor(Protocol):
+    """Of matrices M = U^T U [batch, size, size], U upper triangular. Columns are [batch, size, ...]. All is float64."""
+
+    @property
+    def upper(self) -> Tensor:
+        """U, zero below the diagonal."""
+        ...
+
+    def solve(self, columns: Tensor) -> Tensor:
+        """M^{-1} columns."""
+        ...
+
+    def whiten(self, columns: Tensor) -> Tensor:
+        """U^{-T} columns: those of covariance M then have the identity's."""
+        ...
+
+    def colour(self, columns: Tensor) -> Tensor:
+        """U^{-1} columns: those of covariance I then have M^{-1}."""
+        ...
+
+    def inverse(self, dtype: torch.dtype) -> Tensor:
+        """M^{-1}, computed in `dtype`."""
+        ...
+
+
+def factorised_gram(rows: Tensor, scale: float, shift: float) -> Factor:
+    """Of M = scale^2 R R^T + shift I for R = `rows` [batch, size, terms]; products in the dtype of R.
+
+    Where there is no factor (NaN weights), its diagonal is NaN and nothing is raised: what is made of it is NaN, and
+    the other matrices of the batch do not notice.
+    """
+    size = rows.shape[1]
+    if not compiled(rows):
+        return LapackFactor.of(_upper_products(rows, scale**2), size, shift)
+    padded = size if size <= SMALL else size + -size % ALIGNED
+    matrices = torch.empty(len(rows), padded, padded, dtype=torch.float64)
+    turned = rows.stride(1) == 1 and not rows.is_contiguous()
+    given = (rows.transpose(1, 2) if turned else rows).contiguous().numpy()
+    block = BLOCK if rows.dtype is torch.float32 else rows.shape[2]
+    with one_thread_a_product():
+        cpu.gram(given, turned, block, scale**2, matrices.numpy(), threads_for(rows.numel() * size))
+    return CompiledFactor.of(matrices, shift) if size <= SMALL else LapackFactor.of(matrices, size, shift)
+
+
+def half_log_determinant(factor: Factor) -> Tensor:
+    """log |U|, [batch]."""
+    return factor.upper.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """`labels` [batch, samples, 1], float64, of the chains of all instances, one a batch entry; `width` is d_L.
+class CompiledFactor:
+    """`whitening` is U^{-T}, [batch, size, size]."""
 
-    `variance` is the prior variance of the readout's weights. `product_dtype` is that of matrix products and of the
-    inverse in a force: the hidden layer's, or float64 where the noise is too small for it.
-    """
-
-    labels: Tensor
-    noise_variance: float
-    width: int
-    shape: tuple[int, int]
-    product_dtype: torch.dtype
-    variance: float = 1.0
+    upper: Tensor
+    whitening: Tensor
 
     @classmethod
-    def of(
-        cls,
-        labels: Tensor,
-        noise_variance: float,
-        chains: int,
-        width: int,
-        dtype: torch.dtype,
-        variances: Sequence[float] = (1.0,),
-    ) -> "Labelled":
-        """`labels` [instances, samples] for `chains` chains of each; hidden layers will be of `dtype`. `variances` are
-        those of the weights of all layers, the readout's last."""
-        # A Gram matrix is rounded by about eps times its trace at most, and its trace is about the number of samples
-        # where weights have unit variance, and larger by the larger variances at most.
-        growth = math.prod(max(1.0, variance) for variance in variances)
-        rounding = ROUNDING_MARGIN * torch.finfo(dtype).eps * labels.shape[1] * growth
-        columns = labels.double().unsqueeze(1).expand(-1, chains, -1).reshape(-1, labels.shape[1], 1)
-        shape = labels.shape[0], chains
-        product_dtype = dtype if rounding <= noise_variance else torch.float64
-        return cls(columns, noise_variance, width, shape, product_dtype, variances[-1])
+    def of(cls, matrices: Tensor, shift: float) -> "CompiledFactor":
+        """Of matrices + shift I, given by their upper triangles; over them."""
+        whitening = torch.empty_like(matrices)
+        cpu.factorise(matrices.numpy(), shift, whitening.numpy(), threads_for(matrices.numel() * matrices.shape[1]))
+        return cls(matrices, whitening)
+
+    def solve(self, columns: Tensor) -> Tensor:
+        return self.colour(self.whiten(columns))
+
+    def whiten(self, columns: Tensor) -> Tensor:
+        return multiply(self.whitening, columns)
+
+    def colour(self, columns: Tensor) -> Tensor:
+        return multiply(self.whitening.transpose(1, 2), columns)
+
+    def inverse(self, dtype: torch.dtype) -> Tensor:
+        whitening = self.whitening.to(dtype)
+        return multiply(whitening.transpose(1, 2), whitening)
+
+
+@dataclass(frozen=True, eq=False)
+class LapackFactor:
+    """`lower` is U^T, with rows and columns of the identity beyond `size`."""
+
+    lower: Tensor
+    size: int
+
+    @classmethod
+    def of(cls, matrices: Tensor, size: int, shift: float) -> "LapackFactor":
+        """Of matrices + shift I, given by the upper triangles of their first `size` rows; over them."""
+        matrices[:, size:] = 0
+        diagonal = matrices.diagonal(dim1=-2, dim2=-1)
+        diagonal[:, :size].add_(shift)
+        diagonal[:, size:] = 1
+        lower, failed = torch.linalg.cholesky_ex(matrices.transpose(1, 2))
+        lower.diagonal(dim1=-2, dim2=-1).masked_fill_(failed.unsqueeze(-1) != 0, torch.nan)
+        return cls(lower, size)
 
     @property
-    def samples(self) -> int:
-        return self.labels.shape[1]
+    def upper(self) -> Tensor:
+        return self.lower[:, : self.size, : self.size].transpose(1, 2)
 
-    @property
-    def scale(self) -> float:
-        """Psi = scale * hidden^T."""
-        return math.sqrt(self.variance) / math.sqrt(self.width)
+    def solve(self, columns: Tensor) -> Tensor:
+        return torch.cholesky_solve(self._padded(columns), self.lower)[:, : self.size]
 
-    def by_chain(self, values: Tensor) -> Tensor:
-        """From [batch, ...] or [batch] to [instances, chains, ...]."""
-        return values.view(*self.shape, *values.shape[1:])
+    def whiten(self, columns: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(self.lower, self._padded(columns), upper=False)[:, : self.size]
 
+    def colour(self, columns: Tensor) -> Tensor:
+        upper = self.lower.transpose(1, 2)
+        return torch.linalg.solve_triangular(upper, self._padded(columns), upper=True)[:, : self.size]
 
-def batched(hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    """[instances, chains, rows, columns] as [batch, rows, columns] in `dtype`."""
-    return hidden.reshape(-1, *hidden.shape[-2:]).to(dtype)
+    def inverse(self, dtype: torch.dtype) -> Tensor:
+        return torch.cholesky_inverse(self.lower.to(dtype))[:, : self.size, : self.size]
 
-
-def factorised_gram(rows: Tensor, scale: float, shift: float) -> Tensor:
-    """Lower factor of scale^2 R R^T + shift I, float64, for R = `rows` [batch, size, ...]; products in the dtype of R.
-
-    Where there is none (NaN weights), the diagonal is NaN and nothing is raised: what is made of it is NaN, and the
-    other matrices of the batch do not notice.
-    """
-    matrix = _lower_products(rows, scale**2)
-    matrix.diagonal(dim1=-2, dim2=-1).add_(shift)
-    lower, failed = torch.linalg.cholesky_ex(matrix)
-    lower.diagonal(dim1=-2, dim2=-1).masked_fill_(failed.unsqueeze(-1) != 0, torch.nan)
-    return lower
+    def _padded(self, columns: Tensor) -> Tensor:
+        missing = self.lower.shape[1] - self.size
+        return torch.nn.functional.pad(columns, (0, 0, 0, missing)) if missing else columns
 
 
-def _lower_products(rows: Tensor, factor: float) -> Tensor:
-    """factor R R^T, float64, in two halves that leave out the upper right quarter; see BLOCK.
-
-    Column by column in memory, as the factorisation reads it.
-    """
+def _upper_products(rows: Tensor, factor: float) -> Tensor:
+    """factor R R^T, float64, in two halves that leave out the lower left quarter; see BLOCK."""
     batch, size, terms = rows.shape
     half = (size + 1) // 2
-    transposed = torch.zeros(batch, size, size, dtype=torch.float64, device=rows.device)
+    products = torch.zeros(batch, size, size, dtype=torch.float64, device=rows.device)
     for part, width in ((slice(half), half), (slice(half, size), size)):
         for block in map(slice, range(0, terms, BLOCK), range(BLOCK, terms + BLOCK, BLOCK)):
-            term = torch.bmm(rows[:, :width, block], rows[:, part, block].transpose(1, 2))
-            transposed[:, :width, part].add_(term, alpha=factor)
-    return transposed.transpose(1, 2)
-
-
-def half_log_determinant(lower: Tensor) -> Tensor:
-    """log |L|, [batch]."""
-    return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-
-
-def inverse(lower: Tensor, dtype: torch.dtype) -> Tensor:
-    """(L L^T)^{-1}, computed in `dtype`."""
-    return torch.cholesky_inverse(lower.to(dtype))
+            term = multiply(rows[:, :width, block], rows[:, part, block].transpose(1, 2))
+            products[:, :width, part].add_(term, alpha=factor)
+    return products
