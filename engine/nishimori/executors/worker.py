@@ -1,5 +1,6 @@
 """One attempt at a task, in this process. Only `attempt` imports torch."""
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +13,20 @@ from nishimori.executors.tasks import Outcome, Task, config_of, is_done
 from nishimori.systems import SYSTEMS
 
 
-def attempt(task: Task, progress: Progress, tell: Callable[[str], None], stop: StopRequest) -> Outcome:
-    """Do the task, or go on with it, under the lock of what it writes. Nothing is raised but what ends a process."""
+BETWEEN_TRIES = 1.0
+"""Seconds between two looks at a lock that another process holds."""
+
+
+def attempt(
+    task: Task, progress: Progress, tell: Callable[[str], None], stop: StopRequest, patience: float = 0.0
+) -> Outcome:
+    """Do the task, or go on with it, under the lock of what it writes. Nothing is raised but what ends a process.
+
+    `patience` are the seconds that another process's lock is waited for: a host that is gone is given up only after
+    some silence.
+    """
     try:
-        stop.obey()
-        _do(task, stopping(progress, stop), tell, stop)
+        _patiently(lambda: _do(task, stopping(progress, stop), tell, stop), time.monotonic() + patience, stop)
     except Stopped as reason:
         return Outcome("stopped", str(reason))
     except BadInput as refusal:
@@ -28,6 +38,17 @@ def attempt(task: Task, progress: Progress, tell: Callable[[str], None], stop: S
     except Exception as failure:
         return Outcome("failed", f"{type(failure).__name__}: {failure}", traceback.format_exc())
     return Outcome("done")
+
+
+def _patiently(work: Callable[[], None], end: float, stop: StopRequest) -> None:
+    while True:
+        stop.obey()
+        try:
+            return work()
+        except DirectoryBusy:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(BETWEEN_TRIES)
 
 
 def _do(task: Task, progress: Progress, tell: Callable[[str], None], stop: StopRequest) -> None:
