@@ -1,8 +1,11 @@
 """The engine that a command line asks for, and what is shown of it."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import tyro
 
 from nishimori.cli.grid_view import OneByOne, SideBySide
 from nishimori.description.errors import BadInput
@@ -11,22 +14,96 @@ from nishimori.description.experiment import Experiment
 if TYPE_CHECKING:
     from nishimori.chains.stop import StopRequest
     from nishimori.executors.grid import Engine, View
+    from nishimori.executors.slurm_array import SlurmArray
+
+OPTIONS = {"workers": ("local", "slurm"), "ray_address": ("ray",), "ray_cores": ("ray",), "slurm": ("slurm",)}
+"""What is said of some engines alone."""
 
 
-def engine_of(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
-    """Of so many processes, by default one for each GPU, or this one alone. Raises BadInput for less than one."""
+@dataclass(frozen=True)
+class Where:
+    """Where points are done, as a command line says it."""
+
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """local for processes of this machine, ray for a Ray cluster (extra ray), slurm for a job array (extra slurm)."""
+    workers: int | None = None
+    """local: processes side by side, each with a GPU or its share of the cores; by default one for each GPU, or this
+    process alone. slurm: elements of the array that run at a time; by default all."""
+    ray_address: str | None = None
+    """auto for the running cluster that this machine is of, or HOST:PORT; by default Ray is started here."""
+    ray_cores: int | None = None
+    """cores of each task of ray (1); a task has a GPU where the cluster has any and --device is not cpu."""
+    slurm: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """what sbatch is to ask for, as KEY=VALUE, several after one another: partition=gpu time=1440 (minutes)
+    gpus_per_node=1 cpus_per_task=8 mem=32GB account=NAME."""
+
+    def __post_init__(self) -> None:
+        for name, engines in OPTIONS.items():
+            if getattr(self, name) and self.executor not in engines:
+                option = f"--{name.replace('_', '-')}"
+                wanted = " or ".join(f"--executor {engine}" for engine in engines)
+                raise BadInput(f"{option} says nothing to --executor {self.executor}; leave it out, or use {wanted}")
+        for name in ("workers", "ray_cores"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadInput(f"--{name.replace('_', '-')} {value} is less than one; give 1 or more")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether points see the devices of this machine."""
+        return self.executor == "local"
+
+
+def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
+    """Raises BadInput, with what to install or start, where the engine is not there."""
+    if where.executor == "local":
+        return _local(where.workers, experiment, out, stop)
+    view = SideBySide(experiment, _done(experiment, out))
+    if where.executor == "slurm":
+        return slurm_array(where, experiment, out), view
+    from nishimori.executors.ray_cluster import RayCluster
+
+    device = experiment.points[0].config.run.device
+    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device, tell), view
+
+
+def slurm_array(where: Where, experiment: Experiment, out: Path) -> "SlurmArray":
+    """Its job folder lies beside the run directory."""
+    from nishimori.executors.slurm_array import SlurmArray
+
+    return SlurmArray.connect(
+        folder=out.parent / f"{out.name}.jobs",
+        name=f"nishimori-{experiment.identity[:12]}",
+        options=_options(where.slurm),
+        gpus=1 if experiment.points[0].config.run.device == "cuda" else 0,
+        workers=where.workers,
+        tell=tell,
+    )
+
+
+def _options(given: tuple[tuple[str, ...], ...]) -> dict[str, str]:
+    words = [word for group in given for word in group]
+    for word in words:
+        if not all(word.partition("=")):
+            raise BadInput(f"--slurm {word}: not KEY=VALUE; write, for example, --slurm partition=gpu time=1440")
+    return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+
+def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
+    """Of so many processes, by default one for each GPU, or this one alone."""
     from nishimori.executors.local import Here, Pool, environments_of
 
-    if workers is not None and workers < 1:
-        raise BadInput(f"--workers {workers}: at least one process is needed; give 1 or more")
     gpus = _gpus(experiment)
     count = workers or max(1, min(gpus, len(experiment.points)))
     if count == 1:
         alone = OneByOne(experiment)
-        return Here(alone.told, _tell, stop), alone
-    done = sum((out / "points" / point.identity / "summary.json").exists() for point in experiment.points)
-    shared = SideBySide(experiment, done)
-    return Pool(environments_of(count, gpus), shared.told, _tell), shared
+        return Here(alone.told, tell, stop), alone
+    shared = SideBySide(experiment, _done(experiment, out))
+    return Pool(environments_of(count, gpus), shared.told, tell), shared
+
+
+def _done(experiment: Experiment, out: Path) -> int:
+    return sum((out / "points" / point.identity / "summary.json").exists() for point in experiment.points)
 
 
 def _gpus(experiment: Experiment) -> int:
@@ -40,5 +117,6 @@ def _gpus(experiment: Experiment) -> int:
     return torch.cuda.device_count()
 
 
-def _tell(sentence: str) -> None:
+def tell(sentence: str) -> None:
+    """On stderr, with our name."""
     print(f"nishimori: {sentence}", file=sys.stderr, flush=True)

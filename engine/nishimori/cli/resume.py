@@ -5,13 +5,14 @@ from typing import Annotated
 
 import tyro
 
+from nishimori.cli.engines import Where
 from nishimori.cli.sampling import How, sample_into
 from nishimori.executors.directory import experiment_of
 
 
 def resume(
     directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")],
-    workers: int | None = None,
+    where: Annotated[Where, tyro.conf.arg(name="")] = Where(),
     wall_time: float | None = None,
     json: bool = False,
 ) -> int:
@@ -23,8 +24,8 @@ def resume(
 
     Args:
         directory: what --out named.
-        workers: processes that do points side by side, as of nishimori run.
+        where: the engine that does the points, as of nishimori run; any engine goes on with what another began.
         wall_time: seconds after which to commit and stop.
         json: print the summary as one JSON object on stdout and nothing else there.
     """
-    return sample_into(directory, experiment_of(directory), How(workers, wall_time, json))
+    return sample_into(directory, experiment_of(directory), How(where, wall_time, as_json=json))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nishimori.cli.codes import DONE
+from nishimori.cli.engines import Where, slurm_array
 from nishimori.cli.sampling import How, sample_into
 from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
@@ -22,8 +23,9 @@ def run(
     out: Path,
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
     device: Literal["auto", "cpu", "cuda"] | None = None,
-    workers: int | None = None,
+    where: Annotated[Where, tyro.conf.arg(name="")] = Where(),
     wall_time: float | None = None,
+    calibration: Path | None = None,
     dry_run: bool = False,
     json: bool = False,
 ) -> int:
@@ -40,20 +42,23 @@ def run(
         out: directory of the results; new, empty, or holding this very experiment.
         set: overrides keys of the file, as section.key=value, several after one another or --set again.
         device: cpu, cuda, or auto for a GPU where there is one.
-        workers: processes that do points side by side, each with a GPU or its share of the cores; by default one for
-            each GPU, or this process alone.
+        where: the engine that does the points.
         wall_time: seconds after which to commit and stop, for batch systems that end jobs.
-        dry_run: print the points and stop.
+        calibration: take step sizes and all else that is chosen by measuring from another run of the same points (its
+            directory), or of a single point (a calibration.json): the draws are then the same to the bit, on a CPU.
+        dry_run: print the points, with slurm the script that would be submitted, and stop.
         json: print the summary as one JSON object on stdout and nothing else there.
     """
     loaded = on_device(load_experiment(experiment, [override for group in set for override in group]), device)
     if dry_run:
         print(_grid_json(loaded) if json else _grid(loaded))
+        if where.executor == "slurm" and not json:
+            print(f"\n{slurm_array(where, loaded, out).script()}")
         return DONE
     refuse_foreign(out, loaded)
-    if not finished(out, loaded):
+    if where.is_here and not finished(out, loaded):
         require_runnable(experiment, loaded)
-    return sample_into(out, loaded, How(workers, wall_time, json))
+    return sample_into(out, loaded, How(where, wall_time, calibration, json))
 
 
 def on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:

@@ -2,12 +2,13 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nishimori.cli.codes import DONE, INTERRUPTED, SET_ASIDE, VERDICT_FAILED
-from nishimori.cli.engines import engine_of
+from nishimori.cli.engines import Where, engine_of
 from nishimori.cli.grid_view import name_of
 from nishimori.cli.report import (
     draw_overlay,
@@ -21,6 +22,7 @@ from nishimori.cli.versions import versions
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment
+from nishimori.executors.calibrations import records_of, share
 from nishimori.executors.directory import claim
 
 if TYPE_CHECKING:
@@ -29,11 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class How:
-    """What a command line says of how points are run: in so many `workers`, by default one a GPU, or one, for so many
-    seconds of `wall_time`; `as_json` is what is printed at the end."""
+    """What a command line says of how points are run: `where`, for so many seconds of `wall_time`, with the records of
+    `calibration`; `as_json` is what is printed at the end."""
 
-    workers: int | None = None
+    where: Where = field(default_factory=Where)
     wall_time: float | None = None
+    calibration: Path | None = None
     as_json: bool = False
 
 
@@ -45,9 +48,12 @@ def sample_into(out: Path, experiment: Experiment, how: How) -> int:
     stop = StopRequest()
     try:
         with stop.listening(how.wall_time):
-            claim(out, experiment, lambda: versions(experiment.points[0].config.run.device))
-            engine, view = engine_of(how.workers, experiment, out, stop)
-            ended = run_points(engine, experiment, out, view, stop)
+            records = records_of(how.calibration, experiment)
+            engine, view = engine_of(how.where, experiment, out, stop)
+            with closing(engine):
+                claim(out, experiment, lambda: versions(_seen_device(how.where, experiment)))
+                share(records, out, experiment)
+                ended = run_points(engine, experiment, out, view, stop)
         _require_some(ended)
         summary = _publish(out, ended)
     except Stopped as reason:
@@ -55,6 +61,11 @@ def sample_into(out: Path, experiment: Experiment, how: How) -> int:
     except KeyboardInterrupt:
         return _interrupted("interrupted at once, and what was committed before is kept", out)
     return _told(out, ended, summary, how.as_json)
+
+
+def _seen_device(where: Where, experiment: Experiment) -> str:
+    """That this process can look at: points may be done on machines that have others."""
+    return experiment.points[0].config.run.device if where.is_here else "auto"
 
 
 def _told(out: Path, ended: "Ended", summary: dict[str, Any], as_json: bool) -> int:

@@ -20,11 +20,9 @@ class Ended:
 
 
 def run_points(engine: Engine, experiment: Experiment, directory: Path, view: View, stop: StopRequest) -> Ended:
-    """Run every point that has no summary yet. Raises as `Grid.run` does, with everything committed that was done."""
-    try:
-        Grid(engine, experiment, directory, view, stop).run()
-    finally:
-        engine.close()
+    """Run every point that has no summary yet; the engine is the caller's to close. Raises as `Grid.run` does, with
+    everything committed that was done."""
+    Grid(engine, experiment, directory, view, stop).run()
     homes = {point.identity: directory / "points" / point.identity for point in experiment.points}
     done = [home / "summary.json" for home in homes.values() if (home / "summary.json").exists()]
     failed = [(point, failure_of(homes[point.identity])) for point in experiment.points]
