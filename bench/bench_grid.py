@@ -1,8 +1,9 @@
 """A grid of tiny points by an engine: what each task costs beside its own work, what the driver's memory does, and how
 long `nishimori status` then takes.
 
-The driver is this process. Overhead is slots times the time from the first point that ends to the last, less what
-points say that they took, over points; memory is that of the driver, after a tenth of the points and at the end.
+The driver is this process. Figures are of all but the first tenth of the points that end, in which processes start and
+code is loaded. Overhead is the time a point, times tasks at a time, less what points say that they took; growth that of
+the driver's resident memory.
 """
 
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -38,8 +40,9 @@ TINY: Mapping[str, Any] = {
 
 @dataclass
 class Watch:
-    """Notes when points end, and what memory the driver has then."""
+    """Notes which points end, when, and what memory the driver has then."""
 
+    order: list[str] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
@@ -51,6 +54,7 @@ class Watch:
             tell(outcome.message)
 
     def finished(self, point: Point) -> None:
+        self.order.append(point.identity)
         self.ends.append(time.perf_counter())
         self.memory.append(_resident())
 
@@ -82,12 +86,14 @@ def measured(options: Namespace, out: Path) -> list[Row]:
         ended = run_points(engine, experiment, out, watch, StopRequest())
     if len(ended.summaries) < options.points:
         raise SystemExit(f"{len(ended.aside)} points were set aside: {ended.aside[0][1].message}")
-    own = sum(summary["seconds"] for summary in ended.summaries) / options.points
-    spent = at_a_time * (watch.ends[-1] - watch.ends[0]) / (options.points - 1)
+    first = options.points // 10
+    took = {summary["id"]: summary["seconds"] for summary in ended.summaries}
+    own = mean(took[name] for name in watch.order[first + 1 :])
+    spent = at_a_time * (watch.ends[-1] - watch.ends[first]) / (options.points - first - 1)
     numbers = {
         "time a point": (1e3 * own, "ms"),
         "overhead a task": (1e3 * (spent - own), "ms"),
-        "growth of the driver": ((watch.memory[-1] - watch.memory[options.points // 10]) / 1e6, "MB"),
+        "growth of the driver": ((watch.memory[-1] - watch.memory[first]) / 1e6, "MB"),
         "time of status": (_seconds_of_status(out, experiment), "s"),
     }
     case, provider = f"points={options.points} workers={at_a_time}", f"nishimori, {options.executor}"

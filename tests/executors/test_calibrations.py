@@ -42,7 +42,7 @@ def test_a_run_takes_the_records_of_another(first: Path, tmp_path: Path) -> None
 
 
 def test_a_single_point_takes_one_record(first: Path, tmp_path: Path) -> None:
-    assert run(tmp_path, "wide", data__sample_ratio=0.5, sampler__step_size=None) in (0, 3)
+    assert run(tmp_path, "wide", data__sample_ratio=0.5) in (0, 3)
     (name,) = results(tmp_path / "wide")
     record = tmp_path / "wide" / "points" / name / "calibration.json"
     assert run(tmp_path, "again", "--calibration", str(record), data__sample_ratio=0.5) in (0, 3)
@@ -50,7 +50,7 @@ def test_a_single_point_takes_one_record(first: Path, tmp_path: Path) -> None:
 
 
 def test_batches_take_them_too(tmp_path: Path) -> None:
-    settings = {"run__error_target": {"bayes_error": 0.5}, "run__most_batches": 2, "sampler__kind": "hmc"}
+    settings = {"run.error_target": {"bayes_error": 0.5}, "run__most_batches": 2, "sampler__kind": "hmc"}
     assert run(tmp_path, "first", **settings) in (0, 3)
     assert run(tmp_path, "second", "--calibration", str(tmp_path / "first"), **settings) in (0, 3)
     assert results(tmp_path / "second") == results(tmp_path / "first")

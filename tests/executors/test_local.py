@@ -19,7 +19,7 @@ from processes import ENVIRONMENT, nishimori
 from nishimori.chains.lock import holder_of
 from nishimori.description.experiment import load_experiment
 from nishimori.executors.failures import failure_of
-from nishimori.executors.local import environments_of
+from nishimori.executors.local import THREADS, environments_of
 
 SETTINGS: dict[str, Any] = {
     "network__input_dim": 8,
@@ -142,11 +142,20 @@ def test_on_request_all_commit_and_can_go_on(name: str, one_by_one: dict[str, st
     assert digests(tmp_path) == one_by_one
 
 
-def test_processes_share_what_there_is() -> None:
-    assert environments_of(3, 2) == [{"CUDA_VISIBLE_DEVICES": number} for number in ("0", "1", "0")]
+def test_processes_share_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*THREADS, "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
     cores = len(os.sched_getaffinity(0))
-    for environment in environments_of(cores, 0):
-        assert set(environment.values()) == {"1"} and "OMP_NUM_THREADS" in environment
+    assert environments_of(cores, 0) == [dict.fromkeys(THREADS, "1")] * cores
+    assert environments_of(1, 0) == [dict.fromkeys(THREADS, str(cores))]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in environments_of(3, 2)] == ["0", "1", "0"]
+
+
+def test_what_a_job_was_given_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    for name in THREADS:
+        monkeypatch.setenv(name, "4")
+    assert environments_of(3, 2) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("3", "5", "3")]
 
 
 def test_no_workers_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import tyro
 from nishimori.cli.grid_view import OneByOne, SideBySide
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment
+from nishimori.executors.directory import finished
 
 if TYPE_CHECKING:
     from nishimori.chains.stop import StopRequest
@@ -54,9 +55,12 @@ class Where:
         return self.executor == "local"
 
 
+HERE = Where()
+
+
 def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
     """Raises BadInput, with what to install or start, where the engine is not there."""
-    if where.executor == "local":
+    if where.is_here or finished(out, experiment):
         return _local(where.workers, experiment, out, stop)
     view = SideBySide(experiment, _done(experiment, out))
     if where.executor == "slurm":

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import tyro
 
-from nishimori.cli.engines import Where
+from nishimori.cli.engines import HERE, Where
 from nishimori.cli.sampling import How, sample_into
 from nishimori.executors.directory import experiment_of
 
 
 def resume(
     directory: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")],
-    where: Annotated[Where, tyro.conf.arg(name="")] = Where(),
+    where: Annotated[Where, tyro.conf.arg(name="")] = HERE,
     wall_time: float | None = None,
     json: bool = False,
 ) -> int:

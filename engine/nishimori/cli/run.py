@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nishimori.cli.codes import DONE
-from nishimori.cli.engines import Where, slurm_array
+from nishimori.cli.engines import HERE, Where, slurm_array
 from nishimori.cli.sampling import How, sample_into
 from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
@@ -23,7 +23,7 @@ def run(
     out: Path,
     set: tyro.conf.UseAppendAction[tuple[tuple[str, ...], ...]] = (),
     device: Literal["auto", "cpu", "cuda"] | None = None,
-    where: Annotated[Where, tyro.conf.arg(name="")] = Where(),
+    where: Annotated[Where, tyro.conf.arg(name="")] = HERE,
     wall_time: float | None = None,
     calibration: Path | None = None,
     dry_run: bool = False,

@@ -3,12 +3,12 @@
 import json
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nishimori.cli.codes import DONE, INTERRUPTED, SET_ASIDE, VERDICT_FAILED
-from nishimori.cli.engines import Where, engine_of
+from nishimori.cli.engines import HERE, Where, engine_of
 from nishimori.cli.grid_view import name_of
 from nishimori.cli.report import (
     draw_overlay,
@@ -34,7 +34,7 @@ class How:
     """What a command line says of how points are run: `where`, for so many seconds of `wall_time`, with the records of
     `calibration`; `as_json` is what is printed at the end."""
 
-    where: Where = field(default_factory=Where)
+    where: Where = HERE
     wall_time: float | None = None
     calibration: Path | None = None
     as_json: bool = False

@@ -1,4 +1,4 @@
-"""Calibration records of another run of the same points, so that draws are the same where what is measured would not be:
+"""Calibration records of another run of the same points: draws are then the same where what is measured would differ,
 on another machine, or where the sampler is chosen by its speed."""
 
 import json

@@ -1,5 +1,6 @@
 """Tasks on this machine: in this process, or in processes of their own, one a GPU or a share of the cores."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -165,9 +166,15 @@ def _seldom(send: Callable[..., None]) -> Progress:
     return progress
 
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
 def environments_of(workers: int, gpus: int) -> list[dict[str, str]]:
-    """Of so many processes: a GPU each where there are `gpus`, else their share of this process's cores."""
-    if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} for number in range(workers)]
-    threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
-    return [dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)] * workers
+    """Of so many processes: each with a share of this process's cores, unless a number of threads is set already, and
+    one of its `gpus`."""
+    share = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    threads = {name: share for name in THREADS if name not in os.environ}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = seen.split(",")[:gpus] if seen else [str(number) for number in range(gpus)]
+    turns = itertools.cycle([{"CUDA_VISIBLE_DEVICES": name} for name in names] or [{}])
+    return [threads | gpu for gpu in itertools.islice(turns, workers)]

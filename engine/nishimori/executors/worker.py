@@ -12,7 +12,6 @@ from nishimori.description.errors import BadInput
 from nishimori.executors.tasks import Outcome, Task, config_of, is_done
 from nishimori.systems import SYSTEMS
 
-
 BETWEEN_TRIES = 1.0
 """Seconds between two looks at a lock that another process holds."""
 
