@@ -156,9 +156,3 @@ def test_what_a_job_was_given_is_shared(monkeypatch: pytest.MonkeyPatch) -> None
     for name in THREADS:
         monkeypatch.setenv(name, "4")
     assert environments_of(3, 2) == [{"CUDA_VISIBLE_DEVICES": name} for name in ("3", "5", "3")]
-
-
-def test_no_workers_are_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "--workers", "0")
-    assert done.returncode == 2 and "--workers 0 is less than one" in done.stderr and "give 1 or more" in done.stderr
-    assert not (tmp_path / "out").exists()

@@ -49,6 +49,16 @@ class Where:
             if value is not None and value < 1:
                 raise BadInput(f"--{name.replace('_', '-')} {value} is less than one; give 1 or more")
 
+        self.slurm_options()
+
+    def slurm_options(self) -> dict[str, str]:
+        """What --slurm says."""
+        words = [word for group in self.slurm for word in group]
+        for word in words:
+            if not all(word.partition("=")):
+                raise BadInput(f"--slurm {word}: not KEY=VALUE; write, for example, --slurm partition=gpu time=1440")
+        return {key: value for key, _, value in (word.partition("=") for word in words)}
+
     @property
     def is_here(self) -> bool:
         """Whether points see the devices of this machine."""
@@ -78,19 +88,11 @@ def slurm_array(where: Where, experiment: Experiment, out: Path) -> "SlurmArray"
     return SlurmArray.connect(
         folder=out.parent / f"{out.name}.jobs",
         name=f"nishimori-{experiment.identity[:12]}",
-        options=_options(where.slurm),
+        options=where.slurm_options(),
         gpus=1 if experiment.points[0].config.run.device == "cuda" else 0,
         workers=where.workers,
         tell=tell,
     )
-
-
-def _options(given: tuple[tuple[str, ...], ...]) -> dict[str, str]:
-    words = [word for group in given for word in group]
-    for word in words:
-        if not all(word.partition("=")):
-            raise BadInput(f"--slurm {word}: not KEY=VALUE; write, for example, --slurm partition=gpu time=1440")
-    return {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
 def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":

@@ -22,6 +22,8 @@ from nishimori.executors.worker import attempt
 
 Report = Callable[[Task, str, int, int, float], None]
 """As `Progress`, of a task."""
+PATIENCE = 5.0
+"""Seconds that a point is waited for which the processes of an earlier driver, that was killed, still hold."""
 BETWEEN_REPORTS = 0.5
 """Seconds; what happens in less is not told."""
 SPAWN = multiprocessing.get_context("spawn")
@@ -145,7 +147,7 @@ def serve(connection: Connection, environment: dict[str, str]) -> None:
             def send(*content: Any) -> None:
                 connection.send_bytes(json.dumps(content).encode())
 
-            outcome = attempt(task, _seldom(send), lambda sentence: send("told", sentence), stop)
+            outcome = attempt(task, _seldom(send), lambda sentence: send("told", sentence), stop, PATIENCE)
             send("ended", asdict(outcome))
             if outcome.state == "stopped":
                 return
