@@ -142,6 +142,23 @@ def test_on_request_all_commit_and_can_go_on(name: str, one_by_one: dict[str, st
     assert digests(tmp_path) == one_by_one
 
 
+def test_a_killed_driver_leaves_what_was_done(one_by_one: dict[str, str], tmp_path: Path) -> None:
+    """Its processes may still hold their points for a moment when the next driver comes."""
+    experiment = write(tmp_path / "e.toml", changed(**{**SETTINGS, **SWEEP}))
+    words = ["run", str(experiment), "--out", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nishimori.cli", *words], env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    while not list(tmp_path.glob("out/points/*/segments/*.h5")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = nishimori("resume", str(tmp_path / "out"), "--workers", "2")
+    assert done.returncode in (0, 3), done.stderr
+    assert digests(tmp_path) == one_by_one
+
+
 def test_processes_share_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*THREADS, "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
