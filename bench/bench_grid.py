@@ -22,7 +22,7 @@ import torch
 from common import Row, append, parser_of, print_rows, row_of
 
 from nishimori.chains.stop import StopRequest
-from nishimori.cli.engines import tell
+from nishimori.cli.grid_view import tell
 from nishimori.description.experiment import Experiment, Point, expand
 from nishimori.executors.directory import claim
 from nishimori.executors.grid import Engine

@@ -18,6 +18,7 @@ from nishimori.chains.loop import Schedule
 from nishimori.chains.progress import silent
 from nishimori.chains.writers import PointWriter
 from nishimori.cli import main
+from nishimori.cli.plan import side_by_side
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, expand
 from nishimori.models.footprint import Footprint
@@ -284,3 +285,15 @@ def test_activations_are_those_of_a_gpu_alone():
     assert (gpu.on_device(counts), cpu.on_device(counts)) == (1800, 1200)
     assert gpu.on_host(counts) == gpu.record(counts) == cpu.on_host(counts) - 1200
     assert msgspec.json.encode(gpu.on_disk(counts, 1))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "until"), [([3, 1, 1, 1], 1, 6), ([3, 1, 1, 1], 2, 3), ([1, 1, 4], 2, 5), ([2], 8, 2)]
+)
+def test_points_side_by_side_end_when_the_last_of_them_does(seconds: list[float], workers: int, until: float):
+    assert side_by_side(seconds, workers) == until
+
+
+def test_no_workers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["plan", str(write(tmp_path / "e.toml", changed())), "--workers", "0"]) == 2
+    assert "--workers 0 is less than one" in capsys.readouterr().err

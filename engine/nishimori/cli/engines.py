@@ -1,20 +1,19 @@
 """The engine that a command line asks for, and what is shown of it."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from nishimori.cli.grid_view import OneByOne, SideBySide
+from nishimori.cli.grid_view import OneByOne, Shown, SideBySide, tell
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment
 from nishimori.executors.directory import finished
 
 if TYPE_CHECKING:
     from nishimori.chains.stop import StopRequest
-    from nishimori.executors.grid import Engine, View
+    from nishimori.executors.grid import Engine
     from nishimori.executors.slurm_array import SlurmArray
 
 OPTIONS = {"workers": ("local", "slurm"), "ray_address": ("ray",), "ray_cores": ("ray",), "slurm": ("slurm",)}
@@ -68,7 +67,7 @@ class Where:
 HERE = Where()
 
 
-def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
+def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, Shown]":
     """Raises BadInput, with what to install or start, where the engine is not there."""
     if where.is_here or finished(out, experiment):
         return _local(where.workers, experiment, out, stop)
@@ -95,7 +94,7 @@ def slurm_array(where: Where, experiment: Experiment, out: Path) -> "SlurmArray"
     )
 
 
-def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, View]":
+def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, Shown]":
     """Of so many processes, by default one for each GPU, or this one alone."""
     from nishimori.executors.local import Here, Pool, environments_of
 
@@ -121,8 +120,3 @@ def _gpus(experiment: Experiment) -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def tell(sentence: str) -> None:
-    """On stderr, with our name."""
-    print(f"nishimori: {sentence}", file=sys.stderr, flush=True)

@@ -33,6 +33,9 @@ class OneByOne:
     def finished(self, point: Point) -> None:
         """Its bar is gone."""
 
+    def close(self) -> None:
+        """Nothing is left on the terminal."""
+
 
 class SideBySide:
     """Of an engine that does several: a bar for the grid and one for every task that tells of itself; in a log a line
@@ -67,6 +70,11 @@ class SideBySide:
             self._bars.grid.update()
         self._line()
 
+    def close(self) -> None:
+        """Leave the terminal to others."""
+        if self._bars:
+            self._bars.close_all()
+
     def _line(self) -> None:
         now = time.monotonic()
         if self._bars or (now - self._printed < SECONDS_BETWEEN_LINES and self._done < self._points):
@@ -77,6 +85,9 @@ class SideBySide:
         print(
             f"{self._done} of {self._points} points done, {self._running} running{to_go}", file=sys.stderr, flush=True
         )
+
+
+Shown = OneByOne | SideBySide
 
 
 class _Bars:
@@ -102,12 +113,22 @@ class _Bars:
         if task in self._open:
             self._open.pop(task).close()
 
+    def close_all(self) -> None:
+        for task in list(self._open):
+            self.close(task)
+        self.grid.close()
+
 
 def name_of(point: Point) -> str:
     return describe(SYSTEMS[point.config.system.kind].parameters(point.config))
 
 
 def tell_of(point: Point, outcome: Outcome) -> None:
-    """A line on stderr for an attempt that failed."""
+    """A line for an attempt that failed."""
     if outcome.state in ("failed", "lost", "refused"):
-        print(f"nishimori: {name_of(point)} ({point.identity}): {outcome.message}", file=sys.stderr, flush=True)
+        tell(f"{name_of(point)} ({point.identity}): {outcome.message}")
+
+
+def tell(sentence: str) -> None:
+    """On stderr, with our name, above the bars where there are any."""
+    tqdm.write(f"nishimori: {sentence}", file=sys.stderr)

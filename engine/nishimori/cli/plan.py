@@ -75,11 +75,11 @@ def _totals(plans: Sequence[PointPlan], workers: int) -> dict[str, float]:
         "device_memory": max(plan.device_memory for plan in plans),
         "record_memory": max(plan.record_memory for plan in plans),
         "disk_bytes": sum(plan.disk_bytes for plan in plans),
-        "total_seconds": _side_by_side([plan.total_seconds for plan in plans], workers),
+        "total_seconds": side_by_side([plan.total_seconds for plan in plans], workers),
     }
 
 
-def _side_by_side(seconds: Sequence[float], workers: int) -> float:
+def side_by_side(seconds: Sequence[float], workers: int) -> float:
     """Until the last is done, where whoever is free takes the next."""
     free = [0.0] * workers
     for needed in seconds:

@@ -50,7 +50,7 @@ def sample_into(out: Path, experiment: Experiment, how: How) -> int:
         with stop.listening(how.wall_time):
             records = records_of(how.calibration, experiment)
             engine, view = engine_of(how.where, experiment, out, stop)
-            with closing(engine):
+            with closing(view), closing(engine):
                 claim(out, experiment, lambda: versions(_seen_device(how.where, experiment)))
                 share(records, out, experiment)
                 ended = run_points(engine, experiment, out, view, stop)
