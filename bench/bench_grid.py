@@ -70,7 +70,7 @@ def engine_named(options: Namespace) -> tuple[Engine, int]:
     if options.executor == "ray":
         from nishimori.executors.ray_cluster import RayCluster
 
-        return RayCluster.connect(None, 1, "cpu", tell), torch.get_num_threads()
+        return RayCluster.connect(None, 1, "cpu"), torch.get_num_threads()
     from nishimori.executors.local import Pool, environments_of
 
     pool = Pool(environments_of(options.workers, 0), lambda *told: None, tell)

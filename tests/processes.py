@@ -14,10 +14,7 @@ def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[st
     """Run the interpreter on the two source roots."""
     return subprocess.run(
         [sys.executable, *arguments],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        **options,  # type: ignore[call-overload]
+        **{"env": ENVIRONMENT, "capture_output": True, "text": True, **options},  # type: ignore[call-overload]
     )
 
 

@@ -5,76 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments import changed, write
+from grids import POINTS, digests, killer, resume, run, written
 from processes import ENVIRONMENT, nishimori
 
-from nishimori.chains.lock import holder_of
 from nishimori.description.experiment import load_experiment
 from nishimori.executors.failures import failure_of
 from nishimori.executors.local import THREADS, environments_of
-
-SETTINGS: dict[str, Any] = {
-    "network__input_dim": 8,
-    "data__instances": 2,
-    "run__warmup": 10,
-    "run__draws": 200,
-    "run__segment_seconds": 0.05,
-}
-RATIOS = [0.5, 1.0, 1.5, 2.0]
-SWEEP = {"sweep": {"data.sample_ratio": RATIOS}}
-
-
-def run(home: Path, *options: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    experiment = write(home / "e.toml", changed(**{**SETTINGS, **SWEEP, **settings}))
-    return nishimori("run", str(experiment), "--out", str(home / "out"), *options)
-
-
-def digests(home: Path) -> dict[str, str]:
-    paths = home.glob("out/points/*/summary.json")
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"] for path in paths}
-
-
-@pytest.fixture(scope="module")
-def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("one")
-    done = run(home)
-    assert done.returncode in (0, 3), done.stderr
-    return digests(home)
-
-
-@contextmanager
-def killer(home: Path, whom: str = "", most: int = 100) -> Iterator[list[int]]:
-    """Kill whoever works on point `whom`; or at most so many workers, each at a point that has got on since the last
-    one was killed there. Yields those that were killed."""
-    killed: list[int] = []
-    got_on: dict[Path, int] = {}
-    ended = threading.Event()
-
-    def kill() -> None:
-        while not ended.wait(0.02) and len(killed) < most:
-            for lock in home.glob(f"out/points/{whom or '*'}/lock"):
-                holder, segments = holder_of(lock.parent), len(list(lock.parent.glob("segments/*.h5")))
-                if holder and holder.pid not in killed and (whom or segments > got_on.get(lock, 0)):
-                    got_on[lock] = segments
-                    killed.append(holder.pid)
-                    os.kill(holder.pid, signal.SIGKILL)
-                    break
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        ended.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("settings", [{}, {"run__blocks": 2}], ids=["points", "blocks"])
@@ -82,7 +23,7 @@ def test_two_processes_do_the_same(settings: dict[str, Any], one_by_one: dict[st
     done = run(tmp_path, "--workers", "2", **settings)
     assert done.returncode in (0, 3), done.stderr
     assert digests(tmp_path) == one_by_one
-    assert f"{len(RATIOS)} of {len(RATIOS)} points done" in done.stderr
+    assert f"{POINTS} of {POINTS} points done" in done.stderr
 
 
 def test_killed_workers_lose_nothing(one_by_one: dict[str, str], tmp_path: Path) -> None:
@@ -94,7 +35,7 @@ def test_killed_workers_lose_nothing(one_by_one: dict[str, str], tmp_path: Path)
 
 
 def test_a_point_that_always_crashes_is_set_aside(one_by_one: dict[str, str], tmp_path: Path) -> None:
-    points = load_experiment(write(tmp_path / "e.toml", changed(**SETTINGS, **SWEEP))).points
+    points = load_experiment(written(tmp_path)).points
     crashing = points[1].identity
     with killer(tmp_path, crashing) as killed:
         done = run(tmp_path, "--workers", "2")
@@ -106,11 +47,11 @@ def test_a_point_that_always_crashes_is_set_aside(one_by_one: dict[str, str], tm
     )
     assert digests(tmp_path) == {name: digest for name, digest in one_by_one.items() if name != crashing}
     shown = nishimori("status", str(tmp_path / "out"))
-    assert "3 done, 1 failed" in shown.stdout and "failed: its worker was lost" in shown.stdout
+    assert "11 done, 1 failed" in shown.stdout and "failed: its worker was lost" in shown.stdout
     assert nishimori("overlay", str(tmp_path / "out")).returncode == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert [point["id"] for point in summary["set_aside"]] == [crashing]
-    again = nishimori("resume", str(tmp_path / "out"))
+    again = resume(tmp_path)
     assert again.returncode in (0, 3) and digests(tmp_path) == one_by_one
     assert "set_aside" not in json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
 
@@ -126,7 +67,7 @@ def test_bad_parameters_at_one_value_are_set_aside(workers: str, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_on_request_all_commit_and_can_go_on(name: str, one_by_one: dict[str, str], tmp_path: Path) -> None:
-    experiment = write(tmp_path / "e.toml", changed(**{**SETTINGS, **SWEEP, "run__segment_seconds": 1e6}))
+    experiment = written(tmp_path, run__segment_seconds=1e6)
     words = ["run", str(experiment), "--out", str(tmp_path / "out"), "--workers", "2"]
     command = [sys.executable, "-m", "nishimori.cli", *words]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -137,14 +78,14 @@ def test_on_request_all_commit_and_can_go_on(name: str, one_by_one: dict[str, st
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75 and f"{name} came" in said, said
     assert not [path for path in tmp_path.rglob("*.tmp.*")]
-    done = nishimori("resume", str(tmp_path / "out"), "--workers", "2")
+    done = resume(tmp_path, "--workers", "2")
     assert done.returncode in (0, 3), done.stderr
     assert digests(tmp_path) == one_by_one
 
 
 def test_a_killed_driver_leaves_what_was_done(one_by_one: dict[str, str], tmp_path: Path) -> None:
     """Its processes may still hold their points for a moment when the next driver comes."""
-    experiment = write(tmp_path / "e.toml", changed(**{**SETTINGS, **SWEEP}))
+    experiment = written(tmp_path)
     words = ["run", str(experiment), "--out", str(tmp_path / "out"), "--workers", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "nishimori.cli", *words], env=ENVIRONMENT, stderr=subprocess.DEVNULL
@@ -154,7 +95,7 @@ def test_a_killed_driver_leaves_what_was_done(one_by_one: dict[str, str], tmp_pa
         time.sleep(0.01)
     process.kill()
     process.wait()
-    done = nishimori("resume", str(tmp_path / "out"), "--workers", "2")
+    done = resume(tmp_path, "--workers", "2")
     assert done.returncode in (0, 3), done.stderr
     assert digests(tmp_path) == one_by_one
 

@@ -77,7 +77,7 @@ def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopReques
     from nishimori.executors.ray_cluster import RayCluster
 
     device = experiment.points[0].config.run.device
-    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device, tell), view
+    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device), view
 
 
 def slurm_array(where: Where, experiment: Experiment, out: Path) -> "SlurmArray":
