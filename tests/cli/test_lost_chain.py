@@ -1,8 +1,8 @@
 """A chain that stops being finite in a run: told while it goes on and in the end, and no other chain is touched."""
 
 import json
+import signal
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from experiments import changed, write
 
+from nishimori.chains import progress
 from nishimori.chains.segments import Arrays, read_arrays
-from nishimori.chains.stop import StopRequest
 from nishimori.cli import main
 from nishimori.models.layout import Position
 from nishimori.samplers.base import Info, Kernel, State
@@ -83,6 +83,11 @@ def asked(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any]
     return row, capsys.readouterr().out
 
 
+def asking_to_stop(phase: str, done: int, total: int, acceptance: float) -> None:
+    if phase == "sampling":
+        signal.raise_signal(signal.SIGTERM)
+
+
 def test_it_is_told_while_the_run_goes_on_and_in_the_end(
     poison: None,
     experiment: Path,
@@ -92,8 +97,8 @@ def test_it_is_told_while_the_run_goes_on_and_in_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The run is stopped after every transition, and looked at."""
-    out, counts, looks = tmp_path / "run", [], count()
-    monkeypatch.setattr(StopRequest, "reason", property(lambda _: "enough" if next(looks) % 2 else ""))
+    out, counts = tmp_path / "run", []
+    monkeypatch.setattr(progress, "reporter", lambda label: asking_to_stop)
     while main(["run", str(experiment), "--out", str(out)]) == 75:
         row, table = asked(out, capsys)
         counts.append((row["transitions"], row["not_finite_chains"]))

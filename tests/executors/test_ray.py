@@ -23,7 +23,7 @@ from nishimori.executors.tasks import Outcome, Task
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed; pip install 'nishimori[ray]'")
 
-NODES = Path(__file__).with_name("ray_nodes.py")
+NODES = Path(__file__).parents[1] / "ray_nodes.py"
 ON_LOOPBACK = {**ENVIRONMENT, **LOOPBACK, **QUIET}
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -14,7 +14,6 @@ from nishimori.executors.directory import finished
 if TYPE_CHECKING:
     from nishimori.chains.stop import StopRequest
     from nishimori.executors.grid import Engine
-    from nishimori.executors.slurm_array import SlurmArray
 
 OPTIONS = {"workers": ("local", "slurm"), "ray_address": ("ray",), "ray_cores": ("ray",), "slurm": ("slurm",)}
 """What is said of some engines alone."""
@@ -73,25 +72,31 @@ def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopReques
         return _local(where.workers, experiment, out, stop)
     view = SideBySide(experiment, _done(experiment, out))
     if where.executor == "slurm":
-        return slurm_array(where, experiment, out), view
+        return _slurm(where, experiment, out), view
     from nishimori.executors.ray_cluster import RayCluster
 
     device = experiment.points[0].config.run.device
     return RayCluster.connect(where.ray_address, where.ray_cores or 1, device), view
 
 
-def slurm_array(where: Where, experiment: Experiment, out: Path) -> "SlurmArray":
-    """Its job folder lies beside the run directory."""
+def _slurm(where: Where, experiment: Experiment, out: Path) -> "Engine":
     from nishimori.executors.slurm_array import SlurmArray
 
-    return SlurmArray.connect(
-        folder=out.parent / f"{out.name}.jobs",
-        name=f"nishimori-{experiment.identity[:12]}",
-        options=where.slurm_options(),
-        gpus=1 if experiment.points[0].config.run.device == "cuda" else 0,
-        workers=where.workers,
-        tell=tell,
-    )
+    return SlurmArray.connect(jobs_of(out), out, asked_of_slurm(where, experiment), tell)
+
+
+def jobs_of(out: Path) -> Path:
+    """Job files and logs of submitit lie beside the run directory."""
+    place = out.absolute()
+    return place.with_name(f"{place.name}.jobs")
+
+
+def asked_of_slurm(where: Where, experiment: Experiment) -> dict[str, Any]:
+    """The parameters of the jobs, which are named after the experiment. Raises BadInput as `slurm_script` does."""
+    from nishimori.executors.slurm_script import parameters
+
+    gpus = 1 if experiment.points[0].config.run.device == "cuda" else 0
+    return parameters(f"nishimori-{experiment.identity[:12]}", where.slurm_options(), gpus, where.workers)
 
 
 def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, Shown]":

@@ -5,7 +5,7 @@ import time
 
 from tqdm import tqdm
 
-from nishimori.chains.progress import SECONDS_BETWEEN_LINES, Progress, reporter
+from nishimori.chains import progress
 from nishimori.comparison.tables import describe
 from nishimori.description.experiment import Experiment, Point
 from nishimori.executors.tasks import Outcome, Task
@@ -17,11 +17,13 @@ class OneByOne:
 
     def __init__(self, experiment: Experiment) -> None:
         self._numbers = {point.identity: number for number, point in enumerate(experiment.points, 1)}
-        self._progress: Progress = reporter("nishimori")
+        self._progress: progress.Progress = progress.reporter("nishimori")
 
     def started(self, point: Point, task: Task) -> None:
         if task.part in ("point", "calibration"):
-            self._progress = reporter(f"[{self._numbers[point.identity]}/{len(self._numbers)}] {name_of(point)}")
+            self._progress = progress.reporter(
+                f"[{self._numbers[point.identity]}/{len(self._numbers)}] {name_of(point)}"
+            )
 
     def told(self, task: Task, phase: str, done: int, total: int, acceptance: float) -> None:
         del task
@@ -77,7 +79,7 @@ class SideBySide:
 
     def _line(self) -> None:
         now = time.monotonic()
-        if self._bars or (now - self._printed < SECONDS_BETWEEN_LINES and self._done < self._points):
+        if self._bars or (now - self._printed < progress.SECONDS_BETWEEN_LINES and self._done < self._points):
             return
         self._printed = now
         here = self._done - self._first

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nishimori.cli.codes import DONE
-from nishimori.cli.engines import HERE, Where, slurm_array
+from nishimori.cli.engines import HERE, Where, asked_of_slurm, jobs_of
 from nishimori.cli.sampling import How, sample_into
 from nishimori.comparison.tables import describe
 from nishimori.description.config import Config
@@ -53,12 +53,19 @@ def run(
     if dry_run:
         print(_grid_json(loaded) if json else _grid(loaded))
         if where.executor == "slurm" and not json:
-            print(f"\n{slurm_array(where, loaded, out).script()}")
+            print(f"\n{_script(where, loaded, out)}")
         return DONE
     refuse_foreign(out, loaded)
     if where.is_here and not finished(out, loaded):
         require_runnable(experiment, loaded)
     return sample_into(out, loaded, How(where, wall_time, calibration, json))
+
+
+def _script(where: Where, experiment: Experiment, out: Path) -> str:
+    """That an array of the first tasks of all points would be submitted with."""
+    from nishimori.executors.slurm_script import script
+
+    return script(jobs_of(out), len(experiment.points), asked_of_slurm(where, experiment))
 
 
 def on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | None) -> Experiment:

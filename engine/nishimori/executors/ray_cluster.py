@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -92,7 +92,9 @@ class RayCluster:
         except self.ray.exceptions.TaskCancelledError:
             return Outcome("stopped", "cancelled before it began")
         except self.ray.exceptions.RayTaskError as error:  # attempt_at itself raises nothing
-            return Outcome("failed", f"its node cannot run it: {_last_line(error)}; install nishimori there", str(error))
+            return Outcome(
+                "failed", f"its node cannot run it: {_last_line(error)}; install nishimori there", str(error)
+            )
         except Exception as error:
             raise WorkerLost(_first_line(error)) from None
 

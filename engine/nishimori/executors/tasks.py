@@ -1,5 +1,6 @@
 """The tasks that a point is made of: what an engine starts, and may start again at any time."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,7 @@ def stages_of(directory: Path, point: Point, points: int) -> list[list[Task]]:
     """The tasks of a point; those of a stage can be done at once, after all of the stage before."""
 
     def task(part: Part, block: int = 0) -> Task:
-        return Task(str(directory), point.identity, points, part, block)
+        return Task(str(directory.absolute()), point.identity, points, part, block)
 
     if not in_tasks(point.config):
         return [[task("point")]]
@@ -68,7 +69,11 @@ def in_tasks(config: Config) -> bool:
 
 
 def publish_config(task: Task, config: Config) -> None:
-    """Where a task is done, `config_of` finds it again."""
+    """Where a task is done, `config_of` finds it again. One that is there already is left alone: its point may be
+    another process's."""
+    with suppress(BadInput):
+        if config_of(task) == config:
+            return
     publish_json(task.home / "config.json", to_plain(config))
 
 

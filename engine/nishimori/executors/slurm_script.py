@@ -1,0 +1,69 @@
+"""What sbatch is asked for."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nishimori.description.errors import BadInput
+from nishimori.executors.local import THREADS
+
+NUMBERS = ("cpus_per_task", "gpus_per_node", "signal_delay_s")
+NAMED = ("partition", "account", "qos", "constraint", "exclude", "nodelist", "gres", "mem", "mem_per_cpu")
+"""What submitit knows; another key goes to sbatch as it is."""
+DAYS = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d+)(?::\d+)?")
+DEFAULTS = {"time": "1440", "cpus_per_task": "8", "signal_delay_s": "120"}
+SETUP = [
+    "export TRITON_CACHE_DIR=${SLURM_TMPDIR:-/tmp}/nishimori-$USER-triton",
+    *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in THREADS),
+]
+"""Compiled kernels are kept on the node, as files that many jobs share over a network are slow and get torn."""
+
+
+def parameters(name: str, options: Mapping[str, str], gpus: int, workers: int | None) -> dict[str, Any]:
+    """Of submitit's Slurm executor, from what --slurm says. Raises BadInput for what is not a number and has to be."""
+    given = {**DEFAULTS, **({"gpus_per_node": str(gpus)} if gpus else {}), **options}
+    known: dict[str, Any] = {key: given.pop(key) for key in NAMED if key in given}
+    known |= {key: _number(key, given.pop(key)) for key in NUMBERS if key in given}
+    known["time"] = _minutes(given.pop("time"))
+    return {
+        **known,
+        "job_name": name,
+        "setup": SETUP,
+        "additional_parameters": {"requeue": True, **given},
+        **({"array_parallelism": workers} if workers else {}),
+    }
+
+
+def script(folder: Path, tasks: int, asked: Mapping[str, Any]) -> str:
+    """The script of an array of so many tasks. Raises BadInput where submitit is not installed."""
+    submitit = imported()
+    command = f"python -u -m submitit.core._submit {folder}"
+    array = {"map_count": tasks} if tasks > 1 else {}
+    return submitit.slurm.slurm._make_sbatch_string(command=command, folder=folder, **asked, **array)
+
+
+def imported() -> Any:
+    """submitit, or BadInput with what to install."""
+    try:
+        import submitit
+        import submitit.slurm.slurm
+    except ImportError:
+        raise BadInput("--executor slurm needs submitit; install it: pip install 'nishimori[slurm]'") from None
+    return submitit
+
+
+def _number(key: str, value: str) -> int:
+    if not value.isdigit():
+        raise BadInput(f"--slurm {key}={value}: not a whole number; write, for example, {key}=8")
+    return int(value)
+
+
+def _minutes(value: str) -> int:
+    found = DAYS.fullmatch(value)
+    if found:
+        days, hours, minutes = (int(found[part] or 0) for part in ("days", "hours", "minutes"))
+        return (24 * days + hours) * 60 + minutes
+    if not value.isdigit() or int(value) < 1:
+        raise BadInput(f"--slurm time={value}: give minutes, HH:MM:SS or D-HH:MM:SS")
+    return int(value)
