@@ -179,6 +179,17 @@ def test_a_stop_ends_what_runs_and_starts_nothing(tmp_path: Path) -> None:
     assert engine.stopped and len(engine.order) == 2
 
 
+def test_a_stop_at_the_very_end_stops_nothing(tmp_path: Path) -> None:
+    stop = StopRequest()
+
+    def outcome(task: Task, tried: int) -> Outcome:
+        stop._signal = "SIGINT came"
+        return DONE
+
+    _, aside, view = run(Engine(outcome, slots=1), experiment_of(1), tmp_path, stop)
+    assert aside == [] and len(view.finished_points) == 1
+
+
 @pytest.mark.parametrize(("state", "error"), [("busy", DirectoryBusy), ("unstored", StorageFailed)])
 def test_where_files_are_not_ours_the_grid_ends(state: State, error: type[Exception], tmp_path: Path) -> None:
     engine = Engine(lambda task, tried: Outcome(state, "a sentence"))

@@ -85,8 +85,8 @@ class Grid:
     def run(self) -> list[Point]:
         """To the end; returns the points that were set aside.
 
-        Raises Stopped where a stop was asked for, DirectoryBusy where another process works on a point, and
-        StorageFailed where files cannot be written; all attempts have committed then what they had.
+        Raises Stopped where a stop was asked for before the end, DirectoryBusy where another process works on a point,
+        and StorageFailed where files cannot be written; all attempts have committed then what they had.
         """
         waiting = self._points()
         while not (self.stop.reason or self._broken):
@@ -99,7 +99,9 @@ class Grid:
             self._look()
         if self._broken:
             raise ENDS[self._broken.state](self._broken.message)
-        raise Stopped(self.stop.reason)
+        if self._ready or any(True for _ in waiting):
+            raise Stopped(self.stop.reason)
+        return self._aside
 
     def _points(self) -> Iterator[_Progress]:
         """One after the other, so that what is not begun yet takes no memory."""
@@ -107,7 +109,6 @@ class Grid:
         for point in self.experiment.points:
             home = self.directory / "points" / point.identity
             if not (home / "summary.json").exists():
-                forget_failure(home)
                 yield _Progress(point, deque(stages_of(self.directory, point, count)))
 
     def _fill(self, waiting: Iterator[_Progress]) -> None:
@@ -116,6 +117,7 @@ class Grid:
                 begun = next(waiting, None)
                 if begun is None:
                     return
+                forget_failure(self.directory / "points" / begun.point.identity)
                 self._begin(begun)
             progress, task = self._ready.popleft()
             publish_config(task, progress.point.config)
