@@ -20,7 +20,9 @@ from processes import ENVIRONMENT
 from nishimori.chains.stop import StopRequest
 from nishimori.cli import main
 from nishimori.description.experiment import load_experiment
+from nishimori.executors import slurm_array
 from nishimori.executors.directory import claim
+from nishimori.executors.local import WorkerLost
 from nishimori.executors.points import run_points
 from nishimori.executors.slurm_array import SlurmArray
 from nishimori.executors.slurm_command import Command
@@ -211,6 +213,19 @@ def test_what_sbatch_refuses_is_told(slurm: dict[str, str], tmp_path: Path) -> N
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition: gpu' >&2\nexit 1\n")
     done = run(tmp_path, *OPTIONS, environment=slurm)
     assert done.returncode == 2 and "invalid partition: gpu" in done.stderr
+
+
+def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> int:
+        raise KeyError("no user")
+
+    monkeypatch.setattr(slurm_array, "queued", broken)
+    with closing(SlurmArray(None, "grid", tmp_path, print)) as engine:
+        early = engine.submit(Task(str(tmp_path), "0" * 12, 1))
+        engine._thread.join()
+        for outcome in (early, engine.submit(Task(str(tmp_path), "1" * 12, 1))):
+            with pytest.raises(WorkerLost, match="KeyError: 'no user'"):
+                outcome.result(timeout=10)
 
 
 def test_a_job_is_stored_as_words_alone(tmp_path: Path) -> None:

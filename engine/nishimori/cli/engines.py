@@ -70,13 +70,16 @@ def engine_of(where: Where, experiment: Experiment, out: Path, stop: "StopReques
     """Raises BadInput, with what to install or start, where the engine is not there."""
     if where.is_here or finished(out, experiment):
         return _local(where.workers, experiment, out, stop)
-    view = SideBySide(experiment, _done(experiment, out))
-    if where.executor == "slurm":
-        return _slurm(where, experiment, out), view
+    engine = _slurm(where, experiment, out) if where.executor == "slurm" else _ray(where, experiment)
+    tell(f"nishimori status {out} --watch shows how every point is doing")
+    return engine, SideBySide(experiment, _done(experiment, out))
+
+
+def _ray(where: Where, experiment: Experiment) -> "Engine":
     from nishimori.executors.ray_cluster import RayCluster
 
     device = experiment.points[0].config.run.device
-    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device), view
+    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device)
 
 
 def _slurm(where: Where, experiment: Experiment, out: Path) -> "Engine":

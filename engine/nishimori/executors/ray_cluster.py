@@ -140,7 +140,7 @@ def _join(ray: Any, address: str) -> None:
         _require_reachable(address)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise BadInput(f"--ray-address {address}: {_first_line(error)}; {STARTED_BY}") from None
 
 

@@ -40,6 +40,7 @@ class SlurmArray:
     slots: int = MOST
     _pending: "list[tuple[Task, Future[Outcome]]]" = field(default_factory=list, init=False)
     _jobs: "dict[Future[Outcome], Any]" = field(default_factory=dict, init=False)
+    _broken: WorkerLost | None = field(default=None, init=False)
     _lock: Any = field(default_factory=threading.Lock, init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -67,22 +68,21 @@ class SlurmArray:
     def submit(self, task: Task) -> "Future[Outcome]":
         outcome: Future[Outcome] = Future()
         with self._lock:
-            self._pending.append((task, outcome))
+            if self._broken:
+                outcome.set_exception(self._broken)
+            else:
+                self._pending.append((task, outcome))
         return outcome
 
     def stop(self) -> None:
         """Jobs go on; what they come to is read from their files later."""
         self.close()
-        with self._lock:
-            left = [outcome for _, outcome in self._pending] + list(self._jobs)
-            if self._jobs:
-                self.tell(
-                    f"{len(self._jobs)} jobs go on: nishimori status {self.directory} shows them, nishimori resume "
-                    f"{self.directory} --executor slurm waits for them, scancel --name {self.name} ends them"
-                )
-            self._pending.clear()
-            self._jobs.clear()
-        for outcome in left:
+        if self._jobs:
+            self.tell(
+                f"{len(self._jobs)} jobs go on: nishimori status {self.directory} shows them, nishimori resume "
+                f"{self.directory} --executor slurm waits for them, scancel --name {self.name} ends them"
+            )
+        for outcome in self._let_go():
             outcome.set_result(Outcome("stopped"))
 
     def close(self) -> None:
@@ -90,7 +90,24 @@ class SlurmArray:
         self._ended.set()
         self._thread.join()
 
+    def _let_go(self) -> "list[Future[Outcome]]":
+        """What is looked after no more."""
+        with self._lock:
+            left = [outcome for _, outcome in self._pending] + list(self._jobs)
+            self._pending.clear()
+            self._jobs.clear()
+        return left
+
     def _work(self) -> None:
+        """In a thread of its own; whoever waits for it is told where it breaks."""
+        try:
+            self._look_after()
+        except Exception as error:
+            self._broken = WorkerLost(f"nobody looks after the jobs any more: {type(error).__name__}: {error}")
+            for outcome in self._let_go():
+                outcome.set_exception(self._broken)
+
+    def _look_after(self) -> None:
         self._wait_for_others()
         while not self._ended.wait(BETWEEN_LOOKS):
             self._send()
