@@ -15,7 +15,7 @@ from nishimori.chains.stop import Stopped, StopRequest
 from nishimori.description.experiment import Experiment, expand
 from nishimori.executors.failures import failure_of
 from nishimori.executors.grid import ATTEMPTS, LOSSES, Grid
-from nishimori.executors.tasks import Outcome, State, Task, config_of
+from nishimori.executors.tasks import Outcome, State, Task, config_of, most_at_a_time
 
 DONE = Outcome("done")
 
@@ -105,6 +105,12 @@ def test_blocks_come_after_their_calibration_and_before_their_point(tmp_path: Pa
         parts = [(task.part, task.block) for task in engine.order if task.point == point.identity]
         assert parts[0][0] == "calibration" and parts[-1][0] == "point"
         assert sorted(parts[1:-1]) == [("block", number) for number in range(4)]
+
+
+def test_as_many_processes_are_of_use_as_there_are_tasks_at_once() -> None:
+    assert most_at_a_time(experiment_of(3)) == 3
+    assert most_at_a_time(experiment_of(3, run__blocks=4)) == 12
+    assert most_at_a_time(experiment_of(1, run__blocks=4, run__error_target={"bayes_error": 0.1})) == 1
 
 
 def test_batches_are_not_divided(tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def test_killed_workers_lose_nothing(one_by_one: dict[str, str], tmp_path: Path)
     assert len(killed) == 3 and done.stderr.count("its worker was lost") == len(killed)
 
 
+@pytest.mark.validate
+def test_workers_killed_every_few_seconds_lose_nothing(one_by_one: dict[str, str], tmp_path: Path) -> None:
+    with killer(tmp_path, most=30) as killed:
+        done = run(tmp_path, "--workers", "2", run__segment_seconds=0.01)
+    assert done.returncode in (0, 3), done.stderr
+    assert digests(tmp_path) == one_by_one
+    assert len(killed) > 12 and done.stderr.count("its worker was lost") == len(killed)
+
+
 def test_a_point_that_always_crashes_is_set_aside(one_by_one: dict[str, str], tmp_path: Path) -> None:
     points = load_experiment(written(tmp_path)).points
     crashing = points[1].identity

@@ -105,9 +105,10 @@ def asked_of_slurm(where: Where, experiment: Experiment) -> dict[str, Any]:
 def _local(workers: int | None, experiment: Experiment, out: Path, stop: "StopRequest") -> "tuple[Engine, Shown]":
     """Of so many processes, by default one for each GPU, or this one alone."""
     from nishimori.executors.local import Here, Pool, environments_of
+    from nishimori.executors.tasks import most_at_a_time
 
     gpus = _gpus(experiment)
-    count = workers or max(1, min(gpus, len(experiment.points)))
+    count = workers or max(1, min(gpus, most_at_a_time(experiment)))
     if count == 1:
         alone = OneByOne(experiment)
         return Here(alone.told, tell, stop), alone

@@ -10,7 +10,7 @@ import msgspec
 from nishimori.chains.files import publish_json
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import Point
+from nishimori.description.experiment import Experiment, Point
 
 Part = Literal["point", "calibration", "block"]
 State = Literal["done", "stopped", "failed", "refused", "lost", "busy", "unstored"]
@@ -66,6 +66,11 @@ def stages_of(directory: Path, point: Point, points: int) -> list[list[Task]]:
 def in_tasks(config: Config) -> bool:
     """Whether the blocks of a point are tasks of their own: not where it is sampled batch by batch."""
     return config.run.blocks > 1 and config.run.error_target is None
+
+
+def most_at_a_time(experiment: Experiment) -> int:
+    """Tasks of all points that can be done at once."""
+    return sum(point.config.run.blocks if in_tasks(point.config) else 1 for point in experiment.points)
 
 
 def publish_config(task: Task, config: Config) -> None:
