@@ -1,0 +1,156 @@
+"""Online learning of the readout over frozen random features, from a teacher with random directions (arXiv 2303.14083).
+
+Inputs x ~ N(0, 1_d). Teacher y = sum_m v_m g(B_m.x / sqrt(d)), student f = sum_i tau_i g(J_i.x / sqrt(d)), rows of J and
+B of length sqrt(d), J frozen; where E g != 0 both have g - E g. The error is eps = E (f - y)^2 / 2. A step of stochastic
+gradient descent on a fresh input is tau += (learning_rate / d) (y - f) g(J x), and time is steps / d.
+
+With A_ij = E g_i g_j, b_i = E g_i y and c = E y^2, which the angles between rows fix, and eigenvectors u_i of A of
+eigenvalues a_i, the error is eps* + sum_i a_i D_i / 2, eps* = (c - b.A^-1 b) / 2, D_i = (u_i.(tau - A^-1 b))^2.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nishimori.description.activations import Activation
+from nishimori.description.quadrature import panel_rule
+
+Array = NDArray[np.float64]
+ORDERS = 64
+"""Of Hermite polynomials, between different rows: |J_i.J_j| / d is small, and its powers die out."""
+REACH, PANEL = 14.0, 0.25
+
+
+@dataclass(frozen=True)
+class Hermite:
+    """What a kernel of `activation` at unit variance is made of: squares of its coefficients on normalised Hermite
+    polynomials, order by order (the first is (E g)^2, which is left out of kernels), and E g^2 of all of them."""
+
+    squares: Array
+    second_moment: float
+
+    @classmethod
+    def of(cls, activation: Activation) -> "Hermite":
+        """By quadrature, in panels that end at 0, where kinks are."""
+        points, weights = panel_rule((-REACH, REACH), PANEL, kinks=(0.0,))
+        weights = weights * np.exp(-(points**2) / 2) / math.sqrt(2 * math.pi)
+        values = activation.function(points)
+        before, polynomial, found = np.zeros_like(points), np.ones_like(points), []
+        for order in range(ORDERS):
+            found.append(float(weights @ (values * polynomial)))
+            following = (points * polynomial - math.sqrt(order) * before) / math.sqrt(order + 1)
+            before, polynomial = polynomial, following
+        return cls(np.square(found), float(weights @ values**2))
+
+    @property
+    def linear(self) -> float:
+        """Square of the coefficient of order 1, (E g')^2."""
+        return float(self.squares[1])
+
+    @property
+    def nonlinear(self) -> float:
+        """E g^2 without orders 0 and 1, which acts as noise where features are in proportion to inputs."""
+        return self.second_moment - float(self.squares[0] + self.squares[1])
+
+    def kernel(self, cosine: Array) -> Array:
+        """E g(u) g(v) - (E g)^2 of standard normals of correlation `cosine`."""
+        series = np.polynomial.polynomial.polyval(cosine, np.concatenate([[0.0], self.squares[1:]]))
+        same = np.abs(cosine - 1.0) < 1e-12
+        return np.where(same, self.second_moment - self.squares[0], series)
+
+
+def plateau(activation: Activation, width_ratio: float) -> float:
+    """lim eps of a teacher of a single unit of v = 1, as time goes to infinity and then d and width = width_ratio * d do;
+    sum_m v_m^2 times that for several units with orthogonal rows.
+
+    From the Marchenko-Pastur law of J^T J / d (its Stieltjes transform at -z0). Raises ValueError for a width ratio
+    that is not positive, and an activation without a linear part.
+    """
+    hermite = Hermite.of(activation)
+    if not 0 < width_ratio < math.inf:
+        raise ValueError(f"width_ratio = {width_ratio} must be finite and positive")
+    if not hermite.linear > 1e-12:
+        raise ValueError(
+            f"activation {activation.name!r} has no linear part: features in proportion learn nothing of it"
+        )
+    shift = hermite.nonlinear / hermite.linear
+    half = (shift + width_ratio - 1) / 2
+    # the root of shift m^2 + 2 half m = 1 that is positive, without cancellation
+    transform = 1 / (half + math.sqrt(half**2 + shift)) if half >= 0 else (math.sqrt(half**2 + shift) - half) / shift
+    return 0.5 * (hermite.nonlinear + hermite.linear * shift * transform)
+
+
+def plateau_after(activation: Activation, degree: int) -> float:
+    """eps of the same teacher where all orders up to `degree` are learnt, as width >> d^degree lets them be."""
+    hermite = Hermite.of(activation)
+    return 0.5 * (hermite.second_moment - float(hermite.squares[: degree + 1].sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One draw of rows: J [width, d], B [units, d], and the teacher's readout v [units]."""
+
+    activation: Activation
+    student: Array
+    teacher: Array
+    readout: Array
+
+    @cached_property
+    def _moments(self) -> tuple[Array, Array, float]:
+        """A, b and c."""
+        hermite, dim = Hermite.of(self.activation), self.student.shape[1]
+        among = hermite.kernel(self.student @ self.student.T / dim)
+        np.fill_diagonal(among, hermite.second_moment - hermite.squares[0])
+        across = hermite.kernel(self.student @ self.teacher.T / dim) @ self.readout
+        of_teacher = hermite.kernel(self.teacher @ self.teacher.T / dim)
+        np.fill_diagonal(of_teacher, hermite.second_moment - hermite.squares[0])
+        return among, across, float(self.readout @ of_teacher @ self.readout)
+
+    @cached_property
+    def _modes(self) -> tuple[Array, Array]:
+        """a [width], ascending, and u.b [width]."""
+        among, across, _ = self._moments
+        eigenvalues, vectors = np.linalg.eigh(among)
+        return eigenvalues, vectors.T @ across
+
+    @property
+    def plateau(self) -> float:
+        """eps*, what remains as the learning rate goes to 0 and time to infinity."""
+        eigenvalues, projections = self._modes
+        return 0.5 * (self._moments[2] - float(np.sum(projections**2 / eigenvalues)))
+
+    def stationary_error(self, learning_rate: float) -> float:
+        """lim eps at this learning rate: eps* / (1 - learning_rate tr A / (2 d)); infinite where that is not positive,
+        at learning rates that diverge."""
+        eigenvalues, _ = self._modes
+        left = 1 - learning_rate * float(eigenvalues.sum()) / (2 * self.student.shape[1])
+        return self.plateau / left if left > 0 else math.inf
+
+    def errors(self, learning_rate: float, times: ArrayLike) -> Array:
+        """eps [times] from tau = 0 on, averaged over inputs, by
+
+            dD_i/dt = -2 learning_rate a_i D_i + (learning_rate^2 / d) a_i 2 eps.
+
+        Solved in the eigenbasis by scipy's LSODA to 1e-9 relative.
+        """
+        from scipy.integrate import solve_ivp
+
+        eigenvalues, projections = self._modes
+        floor, dim = self.plateau, self.student.shape[1]
+        start = (projections / eigenvalues) ** 2
+
+        def error(squares: Array) -> Array:
+            return floor + 0.5 * eigenvalues @ squares
+
+        def velocity(time: float, squares: Array) -> Array:
+            del time
+            return eigenvalues * (2 * learning_rate**2 / dim * error(squares) - 2 * learning_rate * squares)
+
+        asked = np.asarray(times, dtype=float)
+        spans = (0.0, float(max(asked.max(), 1e-12)))
+        solved = solve_ivp(velocity, spans, start, "LSODA", t_eval=np.unique(asked), rtol=1e-9, atol=1e-14)
+        found = dict(zip(solved.t, error(solved.y), strict=True))
+        return np.array([found[time] for time in asked])
