@@ -12,9 +12,9 @@ from nishimori.cli.codes import DONE
 from nishimori.cli.run import on_device, require_runnable
 from nishimori.comparison.tables import describe, table
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import Point, load_experiment
+from nishimori.description.experiment import Point
 from nishimori.description.units import duration, sized
-from nishimori.systems import SYSTEMS
+from nishimori.systems import SYSTEMS, load_experiment
 from nishimori.systems.plan import Planner, PointPlan, documented
 
 HEADER = ("point", "chains", "steps", "memory", "record", "disk", "calibration", "sampling", "information", "time")

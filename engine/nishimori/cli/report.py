@@ -7,6 +7,7 @@ from typing import Any
 
 from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.approach import Approach, approaches, fit_power_law
+from nishimori.comparison.curves import curves_table
 from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.series import branch_names, build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
@@ -22,6 +23,8 @@ FIGURE_FORMATS = (".png", ".pdf", ".svg")
 def main_observable(summaries: Sequence[Mapping[str, Any]]) -> str:
     """The error of the posterior mean: the Bayes error, or that of students who differ from their teachers where there
     are some; where no point has independent chains to measure it, the Gibbs error."""
+    if "main" in summaries[0]:
+        return summaries[0]["main"]
     counts = {name: sum(name in summary["estimates"] for summary in summaries) for name in MEAN_ERRORS}
     return max(counts, key=lambda name: counts[name]) if any(counts.values()) else "gibbs_error"
 
@@ -70,9 +73,10 @@ def report(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     lines = [
         comparison_table(ordered, observable),
         "",
+        *_curves(ordered, observable),
         *[f"{comparison_table(ordered, name)}\n" for name in branch_names(observable) if _measured(ordered, name)],
         *[agreement_line(agreement(residuals(ordered, name)), name) for name in _compared(ordered, observable)],
-        verdict_table(ordered),
+        *([verdict_table(ordered)] if any(summary["verdict"].get("criteria") for summary in ordered) else []),
         f"verdict: {f'{len(failed)} failure(s)' if failed else 'every point passed'}",
         *[f"  {failure}" for failure in failed],
         *[f"theory: {refusal}" for refusal in refusals],
@@ -91,6 +95,11 @@ def _compared(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[s
 
 def _measured(summaries: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(name in summary["estimates"] for summary in summaries)
+
+
+def _curves(summaries: Sequence[Mapping[str, Any]], observable: str) -> list[str]:
+    found = curves_table(summaries, observable)
+    return [found, ""] if found else []
 
 
 def _choices(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,7 +121,9 @@ def _unchecked(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _absent(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    if all(any(name in summary["estimates"] for name in MEAN_ERRORS) for summary in summaries):
+    if any("main" in summary for summary in summaries) or all(
+        any(name in summary["estimates"] for name in MEAN_ERRORS) for summary in summaries
+    ):
         return []
     name = "posterior_mean_error" if _unchecked(summaries) else "bayes_error"
     return [f'{name} needs two independent chains; set sampler.start = "both", or "prior" with two chains or more']
@@ -122,8 +133,12 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     """The overlay of all finished points in `directories`, in the format that the suffix of `path` names."""
     summaries = drawable(directories, observable, path)
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import overlay_figure, shared_title
+    from nishimori.comparison.figures import curves_figure, overlay_figure, shared_title
 
+    if any(observable in summary.get("curves", {}) for summary in summaries):
+        title = f"{summaries[0]['system'].replace('_', ' ')}, {summaries[0]['instances']} instances a point"
+        publish(path, lambda temporary: curves_figure(summaries, observable, title, temporary))
+        return
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
     series = build_series(summaries, observable, axis, system.predict_at)
     title = shared_title(summaries, axis, set().union(*[line.label for line in series]))

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -11,11 +11,10 @@ from nishimori.cli.codes import DONE
 from nishimori.cli.engines import HERE, Where, asked_of_slurm, jobs_of
 from nishimori.cli.sampling import How, sample_into
 from nishimori.comparison.tables import describe
-from nishimori.description.config import Config
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import Experiment, load_experiment
+from nishimori.description.experiment import Experiment
 from nishimori.executors.directory import finished, refuse_foreign
-from nishimori.systems import SYSTEMS
+from nishimori.systems import SYSTEMS, load_experiment
 
 
 def run(
@@ -77,7 +76,7 @@ def on_device(experiment: Experiment, device: Literal["auto", "cpu", "cuda"] | N
     return replace(experiment, points=points)
 
 
-def _with_device(config: Config, device: Literal["auto", "cpu", "cuda"]) -> Config:
+def _with_device(config: Any, device: Literal["auto", "cpu", "cuda"]) -> Any:
     import msgspec
 
     return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, device=device))

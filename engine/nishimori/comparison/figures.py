@@ -116,6 +116,39 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     figure.savefig(path, dpi=200)
 
 
+def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title: str, path: Path) -> None:
+    """Draw the curves of all points that have one of `observable`, over their theory, into `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = [summary for summary in summaries if observable in summary.get("curves", {})]
+    varying = _varying_names(drawn)
+    for number, summary in enumerate(drawn):
+        curve, (colour, marker) = summary["curves"][observable], _style(number)
+        if "theory" in curve:
+            axes.plot(curve["at"], curve["theory"], color=colour, linewidth=1.4, zorder=1)
+        said = ", ".join(f"{name.replace('_', ' ')} {value_text(summary['parameters'][name])}" for name in varying)
+        bars = {"color": colour, "capsize": 3, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
+        axes.errorbar(
+            curve["at"], curve["value"], yerr=curve["standard_error"], fmt=marker, label=said or "measured", **bars
+        )
+    axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(drawn[0]["curves"][observable]["axis"])
+    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=200)
+
+
+def _varying_names(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(name for summary in summaries for name in summary["parameters"]))
+    return [name for name in names if len({str(summary["parameters"].get(name)) for summary in summaries}) > 1]
+
+
 def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: str, path: Path) -> None:
     """Draw values against 1/d with fits, limits and theory at 1/d = 0 into `path` (PNG, or what its suffix names).
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nishimori.theory.branches import BRANCHES
 
-AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
+AXIS_PREFERENCE = ("sample_ratio", "width_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
 CURVE_POINTS = 200
 QUADRATURE_POINTS = 50
 """Of a curve where some channel has no closed form, and every point takes its time."""
@@ -109,7 +109,7 @@ def _varying(parameters: Sequence[Mapping[str, Any]], axis: str) -> list[str]:
     names = [
         name for name in known if name != axis and len({json.dumps(value_of(point, name)) for point in parameters}) > 1
     ]
-    ordinary = all(set(point["width_ratios"]) <= {1.0} for point in parameters)
+    ordinary = all(set(point.get("width_ratios", ())) <= {1.0} for point in parameters)
     return [name for name in names if not (name == "width_ratios" and ordinary)]
 
 

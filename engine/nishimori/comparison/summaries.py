@@ -43,7 +43,9 @@ def _document(path: Path) -> Any:
 
 
 def _summary(summary: Any, path: Path) -> dict[str, Any]:
-    missing = sorted(REQUIRED - _keys(summary)) or sorted(PARAMETERS - _keys(summary["parameters"]))
+    missing = sorted(REQUIRED - _keys(summary))
+    if not missing and summary["system"] == "matched_teacher":
+        missing = sorted(PARAMETERS - _keys(summary["parameters"]))
     if missing:
         raise BadInput(f"{path}: not a summary ({missing[0]} is missing); remove the file and run the experiment again")
     if summary["schema"] != SCHEMA:

@@ -37,6 +37,8 @@ def value_text(value: Any) -> str:
 
 def describe(parameters: Mapping[str, Any]) -> str:
     """A point in a few words."""
+    if not DEEP_NETWORK <= set(parameters):
+        return " ".join(f"{name}={value_text(value)}" for name, value in parameters.items())
     channel = f"{parameters['channel']} " if "channel" in parameters else ""
     return (
         f"{value_text(parameters['activation'])} L={parameters['depth']} d={parameters['input_dim']} "
@@ -46,6 +48,8 @@ def describe(parameters: Mapping[str, Any]) -> str:
     )
 
 
+DEEP_NETWORK = {"activation", "depth", "input_dim", "sample_ratio", "noise_variance"}
+"""Parameters of the matched teacher, which has columns of its own."""
 SHORT = {"depth": "L", "noise_variance": "Delta", "width_ratios": "ratios"}
 
 
@@ -59,6 +63,8 @@ def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) ->
     """One line a point: parameters, measured, theory, z, acceptance, verdict. Channel and variances of weights and
     biases are columns where some point has others than the Gaussian one, 1 and 0, the teacher where some teacher has
     parameters of its own, and what theory rests on where some of it is a conjecture."""
+    if not all(DEEP_NETWORK <= set(summary["parameters"]) for summary in summaries):
+        return _plain_table(summaries, observable)
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
     rows = [_row(summary, observable) for summary in summaries]
     for name in (*reversed(VARIANCES), "channel"):
@@ -74,20 +80,41 @@ def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) ->
     return table(header, rows)
 
 
-def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
-    parameters = summary["parameters"]
+def _plain_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
+    """Of any system: all its parameters, then what was measured."""
+    names = list(dict.fromkeys(name for summary in summaries for name in summary["parameters"]))
+    rows = [
+        [
+            *(value_text(summary["parameters"].get(name, "-")) for name in names),
+            *_compared(summary, observable),
+            "passed" if summary["verdict"]["passed"] else "failed",
+        ]
+        for summary in summaries
+    ]
+    return table([*names, observable, "theory", "z", "verdict"], rows)
+
+
+def _compared(summary: Mapping[str, Any], observable: str) -> list[str]:
+    """Measured, theory and z."""
     estimate = summary["estimates"].get(observable)
     theory = (summary["theory"] or {}).get(observable)
     z = summary["z_scores"].get(observable)
+    return [
+        "-" if estimate is None else with_error(estimate["value"], estimate["standard_error"]),
+        "-" if theory is None else f"{theory:.4f}",
+        "-" if z is None or math.isnan(z) else f"{z:+.2f}",
+    ]
+
+
+def _row(summary: Mapping[str, Any], observable: str) -> list[str]:
+    parameters = summary["parameters"]
     return [
         value_text(parameters["activation"]),
         str(parameters["depth"]),
         str(parameters["input_dim"]),
         f"{parameters['sample_ratio']:g}",
         f"{parameters['noise_variance']:g}",
-        "-" if estimate is None else with_error(estimate["value"], estimate["standard_error"]),
-        "-" if theory is None else f"{theory:.4f}",
-        "-" if z is None or math.isnan(z) else f"{z:+.2f}",
+        *_compared(summary, observable),
         f"{summary['diagnostics']['acceptance']:.2f}",
         "passed" if summary["verdict"]["passed"] else "failed",
     ]

@@ -1,6 +1,6 @@
 """The experiment file as a schema: every key, its bounds and its default. A key that is not here is refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -159,7 +159,25 @@ class Config(_Section, frozen=True, kw_only=True):
     """What the data have otherwise than the student: keys of [network] and [channel], see `description.teacher`."""
 
 
-def to_plain(config: Config) -> dict[str, Any]:
+class KindSection(_Section, frozen=True, kw_only=True):
+    """[system] of what is not the matched teacher; its kind is known by then."""
+
+    kind: str
+
+
+class SimulationSection(_Section, frozen=True, kw_only=True):
+    """[run] of systems without chains: so many independent `instances`, on `device`."""
+
+    instances: Annotated[int, msgspec.Meta(ge=2, le=10**6)] = 16
+    seed: NonNegative = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    blocks: ClassVar[int] = 1
+    error_target: ClassVar[None] = None
+    most_batches: ClassVar[None] = None
+
+
+def to_plain(config: Any) -> dict[str, Any]:
     """Every key with its value, defaults included, as JSON-ready dicts and lists."""
     return msgspec.to_builtins(config)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,19 @@ from nishimori.description.layers import with_layers_said_once
 from nishimori.description.sense import require_sense, with_batches, with_sampler_defaults
 from nishimori.description.sweep import cells, sweep_axes
 from nishimori.description.teacher import with_teacher
-from nishimori.description.validation import validate
+from nishimori.description.validation import unknown_value, validate
+
+Resolve = Callable[[Mapping[str, Any]], Any]
+"""From a document without a sweep to a config with every default said; raises BadInput for what is no experiment."""
+MATCHED_TEACHER = "matched_teacher"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One cell of the grid. `swept` maps the dotted keys that the sweep set to their values here."""
+    """One cell of the grid. `swept` maps the dotted keys that the sweep set to their values here; what `config` is
+    depends on the kind of system, a `Config` for the matched teacher."""
 
-    config: Config
+    config: Any
     identity: str
     swept: dict[str, Any]
 
@@ -36,8 +41,19 @@ class Experiment:
     points: tuple[Point, ...]
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read a TOML file and apply `overrides` ("section.key=value").
+def resolved(document: Mapping[str, Any]) -> Config:
+    """A document of the matched teacher."""
+    sampled = with_sampler_defaults(with_teacher(_said_once(document), _said_once))
+    config = with_batches(with_information_defaults(sampled))
+    require_sense(config)
+    return config
+
+
+KINDS: Mapping[str, Resolve] = {MATCHED_TEACHER: resolved}
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = (), kinds: Mapping[str, Resolve] = KINDS) -> Experiment:
+    """Read a TOML file of one of the `kinds` of system and apply `overrides` ("section.key=value").
 
     Raises BadInput, with the file and the key, for anything that is not a valid experiment.
     """
@@ -52,16 +68,16 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     try:
         for override in overrides:
             _set(document, *_parse_override(override))
-        return expand(document)
+        return expand(document, kinds)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 
 
-def expand(document: Mapping[str, Any]) -> Experiment:
+def expand(document: Mapping[str, Any], kinds: Mapping[str, Resolve] = KINDS) -> Experiment:
     """Validate a document and expand its sweep into points."""
     base = {key: value for key, value in document.items() if key != "sweep"}
     axes = sweep_axes(document.get("sweep", {}))
-    points = tuple(_point(base, swept) for swept in cells(axes))
+    points = tuple(_point(base, swept, kinds) for swept in cells(axes))
     twice = [identity for identity, group in _grouped(points) if group > 1]
     if twice:
         raise BadInput("the sweep lists the same point twice; remove the repeated value")
@@ -84,17 +100,23 @@ def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     return plain
 
 
-def _point(base: Mapping[str, Any], swept: Mapping[str, Any]) -> Point:
+def _point(base: Mapping[str, Any], swept: Mapping[str, Any], kinds: Mapping[str, Resolve]) -> Point:
     document = {section: dict(values) if isinstance(values, dict) else values for section, values in base.items()}
     for dotted, value in swept.items():
         _set(document, dotted, value)
-    sampled = with_sampler_defaults(with_teacher(_resolved(document), _resolved))
-    config = with_batches(with_information_defaults(sampled))
-    require_sense(config)
+    config = kinds[_kind(document, kinds)](document)
     return Point(config, identity(config), dict(swept))
 
 
-def _resolved(document: Mapping[str, Any]) -> Config:
+def _kind(document: Mapping[str, Any], kinds: Mapping[str, Resolve]) -> str:
+    section = document.get("system", {})
+    kind = section.get("kind", MATCHED_TEACHER) if isinstance(section, dict) else MATCHED_TEACHER
+    if kind not in kinds:
+        raise unknown_value("system.kind", str(kind), list(kinds))
+    return kind
+
+
+def _said_once(document: Mapping[str, Any]) -> Config:
     return with_layers_said_once(validate(document))
 
 

@@ -37,18 +37,24 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def identity(config: Config) -> str:
+def identity(config: Any) -> str:
     """First 12 hex digits of the hash of the resolved config."""
     plain = to_plain(config)
     for section, keys in NOT_IDENTITY.items():
         for key in keys:
-            plain[section].pop(key)
+            plain[section].pop(key, None)
+    if isinstance(config, Config):
+        _leave_unsaid(plain)
+    return digest(plain)[:IDENTITY_DIGITS]
+
+
+def _leave_unsaid(plain: dict[str, Any]) -> None:
+    """What younger keys of the matched teacher mean where they go without saying."""
     for section, keys in ADDED_SINCE.items():
         for key, unsaid in keys.items():
             if plain[section][key] in unsaid:
                 plain[section].pop(key)
         if not plain[section]:
             plain.pop(section)
-    if config.information.method is None:
+    if plain["information"]["method"] is None:
         plain.pop("information")
-    return digest(plain)[:IDENTITY_DIGITS]

@@ -9,7 +9,8 @@ from nishimori.chains.files import exclusive, publish_json
 from nishimori.chains.temporaries import is_left_behind
 from nishimori.comparison.summaries import SCHEMA
 from nishimori.description.errors import BadInput
-from nishimori.description.experiment import Experiment, expand
+from nishimori.description.experiment import Experiment
+from nishimori.systems import expand
 
 
 def refuse_foreign(out: Path, experiment: Experiment) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import msgspec
 
 from nishimori.chains.files import publish_json
-from nishimori.description.config import Config, to_plain
+from nishimori.description.config import to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point
+from nishimori.systems import SYSTEMS
 
 Part = Literal["point", "calibration", "block"]
 State = Literal["done", "stopped", "failed", "refused", "lost", "busy", "unstored"]
@@ -63,7 +64,7 @@ def stages_of(directory: Path, point: Point, points: int) -> list[list[Task]]:
     return [[task("calibration")], blocks, [task("point")]]
 
 
-def in_tasks(config: Config) -> bool:
+def in_tasks(config: Any) -> bool:
     """Whether the blocks of a point are tasks of their own: not where it is sampled batch by batch."""
     return config.run.blocks > 1 and config.run.error_target is None
 
@@ -73,7 +74,7 @@ def most_at_a_time(experiment: Experiment) -> int:
     return sum(point.config.run.blocks if in_tasks(point.config) else 1 for point in experiment.points)
 
 
-def publish_config(task: Task, config: Config) -> None:
+def publish_config(task: Task, config: Any) -> None:
     """Where a task is done, `config_of` finds it again. One that is there already is left alone: its point may be
     another process's."""
     with suppress(BadInput):
@@ -82,11 +83,12 @@ def publish_config(task: Task, config: Config) -> None:
     publish_json(task.home / "config.json", to_plain(config))
 
 
-def config_of(task: Task) -> Config:
+def config_of(task: Task) -> Any:
     path = task.home / "config.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Config)
-    except (OSError, msgspec.MsgspecError) as error:
+        document = msgspec.json.decode(path.read_bytes())
+        return msgspec.convert(document, SYSTEMS[document["system"]["kind"]].schema)
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError) as error:
         raise BadInput(f"{path} cannot be read ({error}); give the run the same command again") from None
 
 

@@ -1,8 +1,30 @@
-"""Experiments: objects with `parameters`, `run_point` and `predict`, made of the layers below."""
+"""Experiments: objects with `parameters`, `run_point` and `predict`, made of the layers below; and how their files are
+read."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nishimori.description import experiment
+from nishimori.description.experiment import Experiment
 from nishimori.systems.base import System
 from nishimori.systems.matched_teacher import MatchedTeacher
+from nishimori.systems.random_features_online import RandomFeaturesOnline
 
-SYSTEMS: dict[str, System] = {"matched_teacher": MatchedTeacher()}
+SYSTEMS: dict[str, System] = {
+    "matched_teacher": MatchedTeacher(),
+    "random_features_online": RandomFeaturesOnline(),
+}
+"""By the kind that an experiment file names; another system is one entry."""
 
-__all__ = ["SYSTEMS", "MatchedTeacher", "System"]
+__all__ = ["SYSTEMS", "MatchedTeacher", "System", "expand", "load_experiment"]
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Of any of the systems, as `description.experiment.load_experiment` does."""
+    return experiment.load_experiment(path, overrides, {kind: system.resolve for kind, system in SYSTEMS.items()})
+
+
+def expand(document: Mapping[str, Any]) -> Experiment:
+    """Of any of the systems, as `description.experiment.expand` does."""
+    return experiment.expand(document, {kind: system.resolve for kind, system in SYSTEMS.items()})

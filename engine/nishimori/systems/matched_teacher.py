@@ -18,6 +18,7 @@ from nishimori.description.build import channel_of, network_of
 from nishimori.description.channels import Channel, channel_named
 from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
+from nishimori.description.experiment import resolved
 from nishimori.description.identity import identity
 from nishimori.description.sizes import sample_count
 from nishimori.systems.batches import Outcome, sampled
@@ -40,6 +41,12 @@ DIGESTED = ("draws", "statistics", "moments")
 
 class MatchedTeacher:
     """Teacher and student share architecture, prior and channel (arXiv 2505.03577)."""
+
+    schema = Config
+    papers = ("arXiv 2505.03577", "arXiv 2307.05635")
+
+    def resolve(self, document: Mapping[str, Any]) -> Config:
+        return resolved(document)
 
     def parameters(self, config: Config) -> dict[str, Any]:
         """What names a point in tables, joins and figures; sample_ratio is the realised n / d. Readout and

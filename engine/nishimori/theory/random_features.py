@@ -1,8 +1,8 @@
-"""Online learning of the readout over frozen random features, from a teacher with random directions (arXiv 2303.14083).
+"""Online learning of the readout over frozen random features, from a teacher of random directions (arXiv 2303.14083).
 
-Inputs x ~ N(0, 1_d). Teacher y = sum_m v_m g(B_m.x / sqrt(d)), student f = sum_i tau_i g(J_i.x / sqrt(d)), rows of J and
-B of length sqrt(d), J frozen; where E g != 0 both have g - E g. The error is eps = E (f - y)^2 / 2. A step of stochastic
-gradient descent on a fresh input is tau += (learning_rate / d) (y - f) g(J x), and time is steps / d.
+Inputs x ~ N(0, 1_d). Teacher y = sum_m v_m g(B_m.x / sqrt(d)), student f = sum_i tau_i g(J_i.x / sqrt(d)), rows of J
+and B of length sqrt(d), J frozen; where E g != 0 both have g - E g. The error is eps = E (f - y)^2 / 2. A step of
+stochastic gradient descent on a fresh input is tau += (learning_rate / d) (y - f) g(J x), and time is steps / d.
 
 With A_ij = E g_i g_j, b_i = E g_i y and c = E y^2, which the angles between rows fix, and eigenvectors u_i of A of
 eigenvalues a_i, the error is eps* + sum_i a_i D_i / 2, eps* = (c - b.A^-1 b) / 2, D_i = (u_i.(tau - A^-1 b))^2.
@@ -26,10 +26,10 @@ REACH, PANEL = 14.0, 0.25
 
 @dataclass(frozen=True)
 class Hermite:
-    """What a kernel of `activation` at unit variance is made of: squares of its coefficients on normalised Hermite
-    polynomials, order by order (the first is (E g)^2, which is left out of kernels), and E g^2 of all of them."""
+    """What a kernel of an activation at unit variance is made of: its coefficients on normalised Hermite polynomials,
+    order by order (the first, E g, is left out of kernels), and E g^2 of all of them."""
 
-    squares: Array
+    coefficients: Array
     second_moment: float
 
     @classmethod
@@ -43,7 +43,11 @@ class Hermite:
             found.append(float(weights @ (values * polynomial)))
             following = (points * polynomial - math.sqrt(order) * before) / math.sqrt(order + 1)
             before, polynomial = polynomial, following
-        return cls(np.square(found), float(weights @ values**2))
+        return cls(np.array(found), float(weights @ values**2))
+
+    @property
+    def squares(self) -> Array:
+        return self.coefficients**2
 
     @property
     def linear(self) -> float:
@@ -63,8 +67,8 @@ class Hermite:
 
 
 def plateau(activation: Activation, width_ratio: float) -> float:
-    """lim eps of a teacher of a single unit of v = 1, as time goes to infinity and then d and width = width_ratio * d do;
-    sum_m v_m^2 times that for several units with orthogonal rows.
+    """lim eps of a teacher of a single unit of v = 1, as time goes to infinity, and then d and width = width_ratio * d
+    do; sum_m v_m^2 times that for several units with orthogonal rows.
 
     From the Marchenko-Pastur law of J^T J / d (its Stieltjes transform at -z0). Raises ValueError for a width ratio
     that is not positive, and an activation without a linear part.
@@ -98,9 +102,14 @@ class Features:
     teacher: Array
     readout: Array
 
+    @property
+    def mean(self) -> float:
+        """E g, which is taken off."""
+        return float(Hermite.of(self.activation).coefficients[0])
+
     @cached_property
-    def _moments(self) -> tuple[Array, Array, float]:
-        """A, b and c."""
+    def moments(self) -> tuple[Array, Array, float]:
+        """A [width, width], b [width] and c."""
         hermite, dim = Hermite.of(self.activation), self.student.shape[1]
         among = hermite.kernel(self.student @ self.student.T / dim)
         np.fill_diagonal(among, hermite.second_moment - hermite.squares[0])
@@ -112,7 +121,7 @@ class Features:
     @cached_property
     def _modes(self) -> tuple[Array, Array]:
         """a [width], ascending, and u.b [width]."""
-        among, across, _ = self._moments
+        among, across, _ = self.moments
         eigenvalues, vectors = np.linalg.eigh(among)
         return eigenvalues, vectors.T @ across
 
@@ -120,7 +129,7 @@ class Features:
     def plateau(self) -> float:
         """eps*, what remains as the learning rate goes to 0 and time to infinity."""
         eigenvalues, projections = self._modes
-        return 0.5 * (self._moments[2] - float(np.sum(projections**2 / eigenvalues)))
+        return 0.5 * (self.moments[2] - float(np.sum(projections**2 / eigenvalues)))
 
     def stationary_error(self, learning_rate: float) -> float:
         """lim eps at this learning rate: eps* / (1 - learning_rate tr A / (2 d)); infinite where that is not positive,

@@ -36,3 +36,4 @@ class Stream(IntEnum):
     KERNEL_WEIGHTS = 23  # networks over which the kernel of the last layer is averaged, step = draw
     PREDICTIVE = 24  # label noise of predictive draws, step = draw, element = row of the test set
     REFERENCE_PRIOR = 25  # networks of the prior whose overlaps with the teacher are chance, element = parameter
+    FEATURES = 26  # frozen rows of random features, element = row * dim + column

@@ -1,0 +1,34 @@
+"""Observables along an axis of their own, time above all: a table of how far they are from theory."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nishimori.comparison.tables import describe, table, with_error
+
+
+def curves_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
+    """One line a place of every curve: measured, theory and z. Empty where no point has a curve of it."""
+    rows = [
+        [describe(summary["parameters"]), *row]
+        for summary in summaries
+        if observable in summary.get("curves", {})
+        for row in _rows(summary["curves"][observable])
+    ]
+    axes = {summary["curves"][observable]["axis"] for summary in summaries if observable in summary.get("curves", {})}
+    return table(["point", "/".join(sorted(axes)), observable, "theory", "z"], rows) if rows else ""
+
+
+def _rows(curve: Mapping[str, Any]) -> list[list[str]]:
+    columns = [curve["at"], curve["value"], curve["standard_error"]]
+    nothing = [None] * len(curve["at"])
+    columns += [curve.get("theory", nothing), curve.get("z", nothing)]
+    return [
+        [
+            f"{place:g}",
+            with_error(value, error),
+            "-" if theory is None else f"{theory:.5f}",
+            "-" if z is None or math.isnan(z) else f"{z:+.2f}",
+        ]
+        for place, value, error, theory, z in zip(*columns, strict=True)
+    ]

@@ -1,0 +1,100 @@
+"""Online learning of the readout over frozen random features (arXiv 2303.14083): stochastic gradient descent beside the
+differential equation of its modes, and its plateaus. Importing this never imports torch."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+
+from nishimori.description.activations import activation
+from nishimori.description.config import (
+    ActivationName,
+    Count,
+    KindSection,
+    Positive,
+    SimulationSection,
+    to_plain,
+)
+from nishimori.description.errors import BadInput
+from nishimori.description.identity import identity
+from nishimori.systems.simulation import Measured, Simulation
+
+if TYPE_CHECKING:
+    from nishimori.chains.progress import Progress
+
+KIND = "random_features_online"
+TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+
+
+class NetworkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`width_ratio` hidden units per input, frozen; a teacher of `units` hidden units, with readouts 1."""
+
+    input_dim: Count
+    width_ratio: Positive
+    activation: ActivationName = "erf_sqrt2"
+    units: Count = 1
+
+
+class DescentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`learning_rate` over d is the size of a step; `times`, in steps over d, at which the error is taken."""
+
+    learning_rate: Positive = 1.0
+    times: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=1000)] = (
+        0.5,
+        1.0,
+        2.0,
+        5.0,
+        10.0,
+        20.0,
+    )
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One point."""
+
+    system: KindSection
+    network: NetworkSection
+    descent: DescentSection = DescentSection()
+    run: SimulationSection = SimulationSection()
+
+
+class RandomFeaturesOnline(Simulation):
+    """Student and teacher of one hidden layer, the student's frozen."""
+
+    schema = Config
+    papers = ("arXiv 2303.14083",)
+    main = "error"
+
+    def resolve(self, document: Mapping[str, Any]) -> Config:
+        config: Config = super().resolve(document)
+        times = config.descent.times
+        if list(times) != sorted(set(times)):
+            raise BadInput("descent.times must grow from one to the next; sort them")
+        return config
+
+    def parameters(self, config: Config) -> dict[str, Any]:
+        network = to_plain(config.network)
+        return {**network, "learning_rate": config.descent.learning_rate, "time": config.descent.times[-1]}
+
+    def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The plateau of small learning rates and infinite size, for orthogonal units of the teacher."""
+        from nishimori.theory.random_features import plateau
+
+        limit = plateau(activation(parameters["activation"]), parameters["width_ratio"])
+        return {"plateau": parameters["units"] * limit}
+
+    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+        from nishimori.models.device import resolve_device
+        from nishimori.systems.random_features_online.descent import descend, features_drawn
+
+        network, times, rate = config.network, config.descent.times, config.descent.learning_rate
+        address = config.run.seed, identity(config), range(config.run.instances)
+        width = max(1, round(network.width_ratio * network.input_dim))
+        drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, *address)
+        errors = descend(drawn, rate, times, address, resolve_device(config.run.device), progress)
+        predicted = np.array([features.errors(rate, times) for features in drawn])
+        return {
+            "error": Measured(errors, predicted, "time", times),
+            "plateau": Measured(np.array([features.plateau for features in drawn])),
+        }

@@ -1,0 +1,162 @@
+"""Systems of independent instances that are simulated beside their theory, without chains: the base of the neighbours
+of the matched teacher. A system says what its experiment file holds, what an instance gives and what theory has for it;
+run directories, sweeps, progress, tables and figures are those of every system. Importing this never imports torch.
+"""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nishimori.comparison.align import z_score
+from nishimori.comparison.summaries import SCHEMA
+from nishimori.description.config import to_plain
+from nishimori.description.errors import BadInput
+from nishimori.description.identity import digest, identity
+from nishimori.description.validation import validate
+
+if TYPE_CHECKING:
+    from nishimori.chains.progress import Progress
+    from nishimori.chains.writers import PointWriter
+    from nishimori.sampling.audit import Audited
+
+Array = NDArray[np.float64]
+NO_PARTS = "is simulated in one piece"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """`values` of an observable, [instances] or [instances, places], and what theory has for each where it depends on
+    the instance; `places` on `axis`, for a curve."""
+
+    values: Array
+    predicted: Array | None = None
+    axis: str = ""
+    places: tuple[float, ...] = ()
+
+
+class Simulation(ABC):
+    """Subclasses give `schema`, the struct of an experiment file with a [run] of `SimulationSection`; `papers`; and
+    `main`, the observable that tables and figures show."""
+
+    schema: type
+    papers: tuple[str, ...]
+    main: str
+
+    @abstractmethod
+    def parameters(self, config: Any) -> dict[str, Any]:
+        """What names a point in tables, joins and figures."""
+
+    @abstractmethod
+    def measure(self, config: Any, progress: "Progress") -> dict[str, Measured]:
+        """Of all instances, by observable."""
+
+    @abstractmethod
+    def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Theory that depends on the parameters alone, by observable; raises ValueError where there is none."""
+
+    def resolve(self, document: Mapping[str, Any]) -> Any:
+        """The config of a document. Override to refuse, with BadInput, what the schema cannot see."""
+        return validate(document, self.schema)
+
+    def require_runnable(self, config: Any) -> None:
+        from nishimori.models.device import resolve_device
+
+        try:
+            resolve_device(config.run.device)
+        except ValueError as refusal:
+            raise BadInput(str(refusal)) from None
+
+    def predict(self, config: Any) -> dict[str, Any]:
+        return self.predict_at(self.parameters(config))
+
+    def run_point(self, config: Any, writer: "PointWriter") -> dict[str, Any]:
+        """Simulate a point, publish its files and return its summary."""
+        started = time.monotonic()
+        writer.publish_config(to_plain(config))
+        measured = self.measure(config, writer.progress)
+        summary = {**self._summary(config, measured), "seconds": round(time.monotonic() - started, 3)}
+        writer.publish_summary(summary)
+        return summary
+
+    def calibrate_point(self, config: Any, writer: "PointWriter") -> None:
+        raise BadInput(f"{config.system.kind} {NO_PARTS}; leave it without blocks")
+
+    def run_block(self, config: Any, writer: "PointWriter", number: int) -> None:
+        raise BadInput(f"{config.system.kind} {NO_PARTS}; leave it without blocks")
+
+    def audit_point(self, config: Any, home: Path, seed: int) -> "tuple[Path, Audited] | None":
+        """None: there are no segments to compute again."""
+        return None
+
+    def _summary(self, config: Any, measured: Mapping[str, Measured]) -> dict[str, Any]:
+        theory = self._theory(config)
+        last = {name: _last(one) for name, one in measured.items()}
+        estimates = {name: estimate(values) for name, (values, _) in last.items()}
+        theory |= {name: float(predicted.mean()) for name, (_, predicted) in last.items() if predicted is not None}
+        failures = [f"{name} is not finite" for name, one in measured.items() if not np.isfinite(one.values).all()]
+        return {
+            "schema": SCHEMA,
+            "id": identity(config),
+            "system": config.system.kind,
+            "main": self.main,
+            "parameters": self.parameters(config),
+            "instances": config.run.instances,
+            "estimates": estimates,
+            "theory": theory,
+            "z_scores": {name: deviation(*pair, theory.get(name)) for name, pair in last.items() if name in theory},
+            "curves": {name: curve(one) for name, one in measured.items() if one.axis},
+            "verdict": {"passed": not failures, "failures": failures, "criteria": []},
+            "diagnostics": {},
+            "digest": digest({name: one.values.tolist() for name, one in measured.items()}),
+        }
+
+    def _theory(self, config: Any) -> dict[str, Any]:
+        try:
+            return self.predict(config)
+        except ValueError:
+            return {}
+
+
+def _last(one: Measured) -> tuple[Array, Array | None]:
+    """[instances], at the last place of a curve."""
+    if not one.axis:
+        return one.values, one.predicted
+    return one.values[:, -1], None if one.predicted is None else one.predicted[:, -1]
+
+
+def estimate(values: Array) -> dict[str, float]:
+    """Mean over instances [instances], and its standard error."""
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return {"value": float(np.mean(values)), "standard_error": error}
+
+
+def deviation(values: Array, predicted: Array | None, prediction: float | None) -> float:
+    """z of the mean; where theory speaks of every instance, of the mean difference."""
+    if predicted is not None:
+        found = estimate(values - predicted)
+        return z_score(found["value"], found["standard_error"], 0.0, len(values))
+    found = estimate(values)
+    return z_score(found["value"], found["standard_error"], math.nan if prediction is None else prediction, len(values))
+
+
+def curve(one: Measured) -> dict[str, Any]:
+    """Lists over places, as a summary holds them."""
+    columns = range(len(one.places))
+    points = [estimate(one.values[:, column]) for column in columns]
+    told: dict[str, Any] = {
+        "axis": one.axis,
+        "at": list(one.places),
+        "value": [point["value"] for point in points],
+        "standard_error": [point["standard_error"] for point in points],
+    }
+    if one.predicted is not None:
+        told["theory"] = one.predicted.mean(axis=0).tolist()
+        told["z"] = [deviation(one.values[:, column], one.predicted[:, column], None) for column in columns]
+    return told
