@@ -53,7 +53,7 @@ def test_plateaus_of_higher_degree() -> None:
 def test_the_exact_kernel_comes_near_the_limit(ratio: float, expected: float) -> None:
     """Of many draws at d = 200; the published solve is of one draw at d = 400."""
     found = [features(200, int(200 * ratio), seed).plateau for seed in range(12)]
-    error = np.std(found, ddof=1) / math.sqrt(12)
+    error = float(np.std(found, ddof=1)) / math.sqrt(12)
     assert np.mean(found) == pytest.approx(plateau(ERF, ratio), abs=3 * error + 0.01 * expected)
     assert np.mean(found) == pytest.approx(expected, abs=3 * math.sqrt(13) * error)
 
@@ -102,6 +102,25 @@ def test_the_descent_itself_follows_it(name: str) -> None:
         for one, value, error in zip(found, drawn.errors(1.6 * rate, times), errors, strict=True)
     ]
     assert max(deviations) < 3.5 and max(other) > 5
+
+
+@pytest.mark.parametrize("ratio", [0.7, 2.0])
+def test_the_posterior_mean_of_a_readout(ratio: float) -> None:
+    """Ridge regression itself, on many data sets of one draw of rows; another noise variance is far away."""
+    drawn, width, variance, generator = features(150, 200, 3), 200, 0.02, np.random.default_rng(11)
+    among, across, of_teacher = drawn.moments
+    errors = []
+    for _ in range(12):
+        inputs = generator.standard_normal((round(ratio * width), 150)) / math.sqrt(150)
+        hidden = drawn.activation.function(inputs @ drawn.student.T)
+        labels = drawn.activation.function(inputs @ drawn.teacher.T).sum(1)
+        labels += math.sqrt(variance) * generator.standard_normal(len(labels))
+        mean = np.linalg.solve(hidden.T @ hidden + width * variance * np.eye(width), hidden.T @ labels)
+        errors.append(mean @ among @ mean - 2 * mean @ across + of_teacher)
+    error = float(np.std(errors, ddof=1)) / math.sqrt(12)
+    predicted = drawn.posterior_mean_error(ratio, variance)
+    assert np.mean(errors) == pytest.approx(predicted, abs=3 * error + 0.01 * predicted)
+    assert abs(np.mean(errors) - drawn.posterior_mean_error(ratio, 16 * variance)) > 5 * error
 
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0, math.inf, math.nan])

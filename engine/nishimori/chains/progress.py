@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines in a log file. It reports and never decides."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 Progress = Callable[[str, int, int, float], None]
-"""Called as progress(phase, done, total, mean acceptance) after every transition."""
+"""Called as progress(phase, done, total, mean acceptance) after every transition; NaN where nothing is accepted."""
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -30,7 +31,8 @@ class _Bars:
     def __call__(self, phase: str, done: int, total: int, acceptance: float) -> None:
         if self.bar is None:
             self.bar = tqdm(total=total, desc=f"{self.label} {phase}", leave=False, dynamic_ncols=True)
-        self.bar.set_postfix(acceptance=f"{acceptance:.2f}", refresh=False)
+        if not math.isnan(acceptance):
+            self.bar.set_postfix(acceptance=f"{acceptance:.2f}", refresh=False)
         self.bar.update(done - self.bar.n)
         if done == total:
             self.bar.close()
@@ -50,8 +52,5 @@ class _Lines:
             return
         remaining = (now - self.started) / max(done - 1, 1) * (total - done)
         self.printed = now
-        print(
-            f"{self.label} {phase} {done}/{total}, acceptance {acceptance:.2f}, {remaining:.0f} s to go",
-            file=sys.stderr,
-            flush=True,
-        )
+        accepted = "" if math.isnan(acceptance) else f", acceptance {acceptance:.2f}"
+        print(f"{self.label} {phase} {done}/{total}{accepted}, {remaining:.0f} s to go", file=sys.stderr, flush=True)

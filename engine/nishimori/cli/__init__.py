@@ -1,5 +1,5 @@
-"""The command line: `nishimori run | resume | status | audit | plan | export | overlay | theory | selftest`. Parses,
-calls the layers below, turns refusals into exit codes."""
+"""The command line: `nishimori run | resume | status | audit | plan | export | overlay | systems | theory | selftest`.
+Parses, calls the layers below, turns refusals into exit codes."""
 
 import os
 import sys
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from nishimori.cli.run import run
     from nishimori.cli.selftest import selftest
     from nishimori.cli.status import status
+    from nishimori.cli.systems import systems
     from nishimori.cli.theory import theory
 
     commands = {
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "plan": plan,
         "export": export,
         "overlay": overlay,
+        "systems": systems,
         "theory": theory,
         "selftest": selftest,
     }

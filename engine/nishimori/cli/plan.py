@@ -11,6 +11,7 @@ import tyro
 from nishimori.cli.codes import DONE
 from nishimori.cli.run import on_device, require_runnable
 from nishimori.comparison.tables import describe, table
+from nishimori.description.config import has_chains
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Point
 from nishimori.description.units import duration, sized
@@ -50,6 +51,9 @@ def plan(
     if workers < 1:
         raise BadInput(f"--workers {workers} is less than one; give 1 or more")
     loaded = on_device(load_experiment(experiment, [override for group in set for override in group]), device)
+    kind = loaded.points[0].config.system.kind
+    if not has_chains(loaded.points[0].config):
+        raise BadInput(f"{experiment}: {kind} has no chains to plan for; run it, with few instances first")
     require_runnable(experiment, loaded)
     planner, plans = Planner(out or Path()), []
     try:

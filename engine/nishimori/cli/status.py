@@ -153,7 +153,7 @@ def _state(one: Standing) -> str:
     measured = f", information: {stage.phase} {stage.done}/{stage.total}" if stage else ""
     if one.holder is None:
         return f"{one.state}{batch}{measured}"
-    phase = "" if one.phase == "sampling" else f", {one.phase}"
+    phase = "" if one.phase in ("sampling", None) else f", {one.phase}"
     phase = measured if measured and one.phase == "information" else phase
     silence = time.time() - one.holder.heartbeat
     silent = f", silent for {duration(silence)}" if silence > SILENCE else ""

@@ -4,19 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nishimori.comparison.tables import describe, table, with_error
+from nishimori.comparison.tables import table, value_text, varying_names, with_error
 
 
 def curves_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a place of every curve: measured, theory and z. Empty where no point has a curve of it."""
+    shown = [summary for summary in summaries if observable in summary.get("curves", {})]
+    names = varying_names(shown)
     rows = [
-        [describe(summary["parameters"]), *row]
-        for summary in summaries
-        if observable in summary.get("curves", {})
+        [*(value_text(summary["parameters"].get(name, "-")) for name in names), *row]
+        for summary in shown
         for row in _rows(summary["curves"][observable])
     ]
-    axes = {summary["curves"][observable]["axis"] for summary in summaries if observable in summary.get("curves", {})}
-    return table(["point", "/".join(sorted(axes)), observable, "theory", "z"], rows) if rows else ""
+    axes = sorted({summary["curves"][observable]["axis"] for summary in shown})
+    return table([*names, "/".join(axes), observable, "theory", "z"], rows) if rows else ""
 
 
 def _rows(curve: Mapping[str, Any]) -> list[list[str]]:

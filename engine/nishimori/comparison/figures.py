@@ -9,7 +9,7 @@ import numpy as np
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
 from nishimori.comparison.series import CURVE_POINTS, LINEAR_MODEL, OF_TEACHER, RENORMALISED, Series
-from nishimori.comparison.tables import VARIANCES, value_text
+from nishimori.comparison.tables import VARIANCES, value_text, varying_names
 from nishimori.theory.branches import BRANCHES
 
 SYMBOLS = {
@@ -38,6 +38,9 @@ SYMBOLS = {
     "kernel_overlap": r"infinitely wide network: overlap",
     "kernel_mutual_information": r"infinitely wide network: information / $n$",
     "divergence": r"KL to the infinitely wide network / $n$",
+    "width_ratio": r"hidden units per input  $k/d$",
+    "error": r"error  $E(f - y)^2 / 2$",
+    "plateau": r"plateau of the error  $\varepsilon^*$",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {
@@ -72,8 +75,10 @@ def _said(name: str, value: Any) -> str:
     if name.startswith(OF_TEACHER):
         return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
     numbers = value if isinstance(value, list) else [value]
-    if name not in SHORT or not all(isinstance(number, int | float) for number in numbers):
+    if not all(isinstance(number, int | float) for number in numbers):
         return value_text(value)
+    if name not in SHORT:
+        return f"{name.replace('_', ' ')} {value_text(value)}"
     return f"${SHORT[name]} = {', '.join(f'{number:g}' for number in numbers)}$"
 
 
@@ -123,7 +128,7 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     drawn = [summary for summary in summaries if observable in summary.get("curves", {})]
-    varying = _varying_names(drawn)
+    varying = varying_names(drawn)
     for number, summary in enumerate(drawn):
         curve, (colour, marker) = summary["curves"][observable], _style(number)
         if "theory" in curve:
@@ -142,11 +147,6 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=200)
-
-
-def _varying_names(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = list(dict.fromkeys(name for summary in summaries for name in summary["parameters"]))
-    return [name for name in names if len({str(summary["parameters"].get(name)) for summary in summaries}) > 1]
 
 
 def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: str, path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nishimori.theory.branches import BRANCHES
 
-AXIS_PREFERENCE = ("sample_ratio", "width_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
+AXIS_PREFERENCE = ("sample_ratio", "noise_variance", "input_dim", "teacher_noise_variance")
 CURVE_POINTS = 200
 QUADRATURE_POINTS = 50
 """Of a curve where some channel has no closed form, and every point takes its time."""
@@ -56,12 +56,12 @@ class Series:
 
 
 def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """The first preferred parameter that takes more than one value."""
-    for name in AXIS_PREFERENCE:
-        if all(name in summary["parameters"] for summary in summaries):
-            if len({summary["parameters"][name] for summary in summaries}) > 1:
-                return name
-    return AXIS_PREFERENCE[0]
+    """The first preferred parameter that takes more than one value; of systems without samples per dimension, the first
+    of all numbers."""
+    points = [summary["parameters"] for summary in summaries]
+    named = AXIS_PREFERENCE if all("sample_ratio" in point for point in points) else tuple(points[0])
+    numbers = [name for name in named if all(isinstance(point.get(name), int | float) for point in points)]
+    return next((name for name in numbers if len({point[name] for point in points}) > 1), numbers[0])
 
 
 def build_series(summaries: Sequence[Mapping[str, Any]], observable: str, axis: str, predict: Predict) -> list[Series]:
@@ -144,6 +144,9 @@ def _series(
     """All chains together are shown where there are no estimates by branch: where there are, they describe neither."""
     ordered = sorted(summaries, key=lambda summary: summary["parameters"][axis])
     curve, levels, theory = _theory(ordered[0]["parameters"], _named(observable, branch), axis, reach, predict)
+    if not curve and all((summary["theory"] or {}).get(observable) is not None for summary in ordered):
+        reach = np.array([summary["parameters"][axis] for summary in ordered], dtype=float)
+        curve, theory = [summary["theory"][observable] for summary in ordered], "theory, at the points"
     apart = [branch_names(observable)[0] in summary["estimates"] for summary in ordered]
     ordered = [summary for summary, parted in zip(ordered, apart, strict=True) if parted == bool(branch)]
     estimates = [summary["estimates"][_named(observable, branch)] for summary in ordered]
@@ -193,5 +196,7 @@ def _name_of(parameters: Mapping[str, Any], prediction: Mapping[str, Any]) -> st
     """What a figure calls the theory of these points."""
     if any(name.startswith(OF_TEACHER) for name in parameters):
         return RENORMALISED
+    if "sample_ratio" not in parameters:
+        return "theory"
     name = LINEAR_MODEL if "eta" in prediction else "as many samples as weights"
     return f"{name}, a conjecture" if prediction.get("basis") == "conjecture" else name

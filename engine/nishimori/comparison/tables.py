@@ -80,9 +80,15 @@ def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) ->
     return table(header, rows)
 
 
+def varying_names(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Parameters that tell points apart."""
+    names = dict.fromkeys(name for summary in summaries for name in summary["parameters"])
+    return [name for name in names if len({str(summary["parameters"].get(name)) for summary in summaries}) > 1]
+
+
 def _plain_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
-    """Of any system: all its parameters, then what was measured."""
-    names = list(dict.fromkeys(name for summary in summaries for name in summary["parameters"]))
+    """Of any system: the parameters that tell points apart, then what was measured."""
+    names = varying_names(summaries)
     rows = [
         [
             *(value_text(summary["parameters"].get(name, "-")) for name in names),

@@ -177,6 +177,11 @@ class SimulationSection(_Section, frozen=True, kw_only=True):
     most_batches: ClassVar[None] = None
 
 
+def has_chains(config: Any) -> bool:
+    """Whether a point is of a system that samples, with segments and states."""
+    return isinstance(config, Config)
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """Every key with its value, defaults included, as JSON-ready dicts and lists."""
     return msgspec.to_builtins(config)

@@ -19,7 +19,7 @@ from nishimori.chains.lock import SILENCE, Holder, holder_of
 from nishimori.chains.places import INFORMATION, batches_in, places_of
 from nishimori.chains.temporaries import is_alive
 from nishimori.comparison.summaries import read_summary
-from nishimori.description.config import Config
+from nishimori.description.config import Config, has_chains
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point
 from nishimori.executors.failures import Failure, failure_of
@@ -57,6 +57,7 @@ def standings(out: Path, experiment: Experiment) -> list[Standing]:
 
 
 def _standing(home: Path, point: Point) -> Standing:
+    """`phase` and `headway` are those of chains, where there are some."""
     batches, blocks = batches_in(home), point.config.run.blocks
     # Holders before the summary, which is published before a lock is let go.
     holders = [holder_of(place) for place in dict.fromkeys([home, *places_of(batches[-1], blocks)])]
@@ -67,13 +68,14 @@ def _standing(home: Path, point: Point) -> Standing:
         state = "running"
     headways = [[read_headway(place) for place in places_of(batch, blocks)] for batch in batches]
     segments, disk_bytes = _held(home)
-    headway = _headway([one for batch in headways for one in batch], point.config, state == "done")
+    sampled = has_chains(point.config)
+    headway = _headway([one for batch in headways for one in batch], point.config, state == "done") if sampled else None
     running = state == "running"
     return Standing(
         point,
         state or ("failed" if failure else "stopped" if (home / "config.json").exists() else "to do"),
         holder if running else None,
-        _phase(batches[-1], headways[-1], point.config) if running else None,
+        _phase(batches[-1], headways[-1], point.config) if running and sampled else None,
         len(batches),
         segments,
         disk_bytes,

@@ -42,6 +42,18 @@ def activation_kernel(
     return numpy_kernel(activation.function, activation.derivative)
 
 
+def torch_function(activation: Activation, device: torch.device) -> TensorFunction:
+    """The activation alone, in float64, of tensors of any shape; what it is given it may write over."""
+    kernel = activation_kernel(activation, device, torch.float64, "torch")
+
+    def phi(values: torch.Tensor) -> torch.Tensor:
+        out = torch.empty_like(values)
+        kernel.apply(values.mul_(kernel.input_scale), out)
+        return out
+
+    return phi
+
+
 def require_samplable(activation: Activation) -> None:
     """ValueError, with a sentence, unless a sampler may use the activation and its functions are what they say."""
     name = activation.name

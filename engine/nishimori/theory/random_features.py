@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nishimori.description.activations import Activation
 from nishimori.description.quadrature import panel_rule
+from nishimori.theory.roots import root
 
 Array = NDArray[np.float64]
 ORDERS = 64
@@ -137,6 +138,28 @@ class Features:
         eigenvalues, _ = self._modes
         left = 1 - learning_rate * float(eigenvalues.sum()) / (2 * self.student.shape[1])
         return self.plateau / left if left > 0 else math.inf
+
+    def posterior_mean_error(self, sample_ratio: float, noise_variance: float) -> float:
+        """E (f - y)^2 of the mean of the posterior over tau ~ N(0, 1/width), given n = sample_ratio * width labels with
+        Gaussian noise, as the width grows: ridge regression on features of covariance A / width, whose effective ridge
+        kappa solves noise_variance = kappa (sample_ratio - tr A (A + kappa)^-1 / width).
+
+        The teacher is no linear function of the features: what of it they miss acts as noise besides, which the
+        student does not know of. Raises ValueError where the arguments are not positive.
+        """
+        if not (sample_ratio > 0 and noise_variance > 0):
+            raise ValueError("sample_ratio and noise_variance must be positive")
+        eigenvalues, projections = self._modes
+
+        def excess(ridge: float) -> float:
+            return ridge * (sample_ratio - float(np.mean(eigenvalues / (eigenvalues + ridge)))) - noise_variance
+
+        most = (noise_variance + float(np.mean(eigenvalues))) / sample_ratio
+        ridge = root(excess, 0.0, 1.01 * most)
+        kept = eigenvalues / (eigenvalues + ridge)
+        bias = ridge**2 * float(np.sum(projections**2 / eigenvalues / (eigenvalues + ridge) ** 2))
+        noise = noise_variance + 2 * self.plateau
+        return (bias + noise) / (1 - float(np.mean(kept**2)) / sample_ratio) - noise_variance
 
     def errors(self, learning_rate: float, times: ArrayLike) -> Array:
         """eps [times] from tau = 0 on, averaged over inputs, by

@@ -1,7 +1,7 @@
 """Stochastic gradient descent of the readout, a fresh input a step; all instances of a point move at once."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nishimori.models.activation_kernel import activation_kernel
+from nishimori.models.activation_kernel import torch_function
 from nishimori.theory.random_features import Features
 from nishimori_kernels.rng import Stream, fill_normals, random_key
 
@@ -54,7 +54,7 @@ def descend(
     student = torch.tensor(np.stack([one.student for one in drawn]), device=device)
     teacher = torch.tensor(np.stack([one.teacher for one in drawn]), device=device)
     dim, mean = student.shape[2], drawn[0].mean
-    phi = _function(drawn[0].activation, device)
+    phi = torch_function(drawn[0].activation, device)
     moments = [torch.tensor(np.stack([one.moments[part] for one in drawn]), device=device) for part in range(3)]
     readout = torch.zeros(student.shape[:2], dtype=torch.float64, device=device)
     ends = [max(1, round(time * dim)) for time in times]
@@ -73,17 +73,6 @@ def descend(
             progress("descent", step, ends[-1], math.nan)
         found.append(_error(readout, *moments))
     return torch.stack(found, dim=1).cpu().numpy()
-
-
-def _function(activation: "Activation", device: torch.device) -> Callable[[Tensor], Tensor]:
-    kernel = activation_kernel(activation, device, torch.float64, "torch")
-
-    def phi(values: Tensor) -> Tensor:
-        out = torch.empty_like(values)
-        kernel.apply(values.mul_(kernel.input_scale), out)
-        return out
-
-    return phi
 
 
 def _inputs(step: int, count: int, dim: int, address: tuple[int, str, Sequence[int]], device: torch.device) -> Tensor:

@@ -50,12 +50,21 @@ class DescentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     )
 
 
+class PosteriorSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The Bayesian twin: the posterior of the readout over the same features, from `sample_ratio` * width labels with
+    noise; left out where there is no such section."""
+
+    sample_ratio: Positive
+    noise_variance: Positive
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One point."""
 
     system: KindSection
     network: NetworkSection
     descent: DescentSection = DescentSection()
+    posterior: PosteriorSection | None = None
     run: SimulationSection = SimulationSection()
 
 
@@ -75,7 +84,9 @@ class RandomFeaturesOnline(Simulation):
 
     def parameters(self, config: Config) -> dict[str, Any]:
         network = to_plain(config.network)
-        return {**network, "learning_rate": config.descent.learning_rate, "time": config.descent.times[-1]}
+        twin = {} if config.posterior is None else to_plain(config.posterior)
+        rate, time = config.descent.learning_rate, config.descent.times[-1]
+        return {**network, "learning_rate": rate, "time": time, **{f"posterior_{key}": twin[key] for key in twin}}
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The plateau of small learning rates and infinite size, for orthogonal units of the teacher."""
@@ -87,14 +98,22 @@ class RandomFeaturesOnline(Simulation):
     def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
         from nishimori.models.device import resolve_device
         from nishimori.systems.random_features_online.descent import descend, features_drawn
+        from nishimori.systems.random_features_online.posterior import posterior_mean_errors
 
         network, times, rate = config.network, config.descent.times, config.descent.learning_rate
         address = config.run.seed, identity(config), range(config.run.instances)
         width = max(1, round(network.width_ratio * network.input_dim))
         drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, *address)
-        errors = descend(drawn, rate, times, address, resolve_device(config.run.device), progress)
+        device = resolve_device(config.run.device)
+        errors = descend(drawn, rate, times, address, device, progress)
         predicted = np.array([features.errors(rate, times) for features in drawn])
-        return {
+        measured = {
             "error": Measured(errors, predicted, "time", times),
             "plateau": Measured(np.array([features.plateau for features in drawn])),
         }
+        if config.posterior is None:
+            return measured
+        twin = config.posterior.sample_ratio, config.posterior.noise_variance
+        known = np.array([features.posterior_mean_error(*twin) for features in drawn])
+        found = posterior_mean_errors(drawn, *twin, address, device)
+        return {**measured, "posterior_mean_error": Measured(found, known)}
