@@ -137,7 +137,8 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
 
     if any(observable in summary.get("curves", {}) for summary in summaries):
         title = f"{summaries[0]['system'].replace('_', ' ')}, {summaries[0]['instances']} instances a point"
-        publish(path, lambda temporary: curves_figure(summaries, observable, title, temporary))
+        ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
+        publish(path, lambda temporary: curves_figure(ordered, observable, title, temporary))
         return
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
     series = build_series(summaries, observable, axis, system.predict_at)

@@ -132,7 +132,8 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     for number, summary in enumerate(drawn):
         curve, (colour, marker) = summary["curves"][observable], _style(number)
         if "theory" in curve:
-            axes.plot(curve["at"], curve["theory"], color=colour, linewidth=1.4, zorder=1)
+            line = curve.get("line", (curve["at"], curve["theory"]))
+            axes.plot(*line, color=colour, linewidth=1.4, zorder=1)
         said = ", ".join(f"{name.replace('_', ' ')} {value_text(summary['parameters'][name])}" for name in varying)
         bars = {"color": colour, "capsize": 3, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
         axes.errorbar(
@@ -140,7 +141,8 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
         )
     axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    if all(min(summary["curves"][observable]["value"]) > 0 for summary in drawn):
+        axes.set_yscale("log")
     axes.set_xlabel(drawn[0]["curves"][observable]["axis"])
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)

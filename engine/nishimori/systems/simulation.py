@@ -33,12 +33,14 @@ NO_PARTS = "is simulated in one piece"
 @dataclass(frozen=True, eq=False)
 class Measured:
     """`values` of an observable, [instances] or [instances, places], and what theory has for each where it depends on
-    the instance; `places` on `axis`, for a curve."""
+    the instance; `places` on `axis`, for a curve. `line` is what a figure draws of that theory: places, and means over
+    instances there."""
 
     values: Array
     predicted: Array | None = None
     axis: str = ""
     places: tuple[float, ...] = ()
+    line: tuple[Array, Array] | None = None
 
 
 class Simulation(ABC):
@@ -159,4 +161,6 @@ def curve(one: Measured) -> dict[str, Any]:
     if one.predicted is not None:
         told["theory"] = one.predicted.mean(axis=0).tolist()
         told["z"] = [deviation(one.values[:, column], one.predicted[:, column], None) for column in columns]
+    if one.line is not None:
+        told["line"] = [values.tolist() for values in one.line]
     return told

@@ -23,8 +23,9 @@ from nishimori.systems.simulation import Measured, Simulation
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
 
-KIND = "random_features_online"
 TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+LINE = 100
+"""Places at which a figure draws the theory."""
 
 
 class NetworkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,14 +41,7 @@ class DescentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """`learning_rate` over d is the size of a step; `times`, in steps over d, at which the error is taken."""
 
     learning_rate: Positive = 1.0
-    times: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=1000)] = (
-        0.5,
-        1.0,
-        2.0,
-        5.0,
-        10.0,
-        20.0,
-    )
+    times: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=1000)] = TIMES
 
 
 class PosteriorSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -106,9 +100,11 @@ class RandomFeaturesOnline(Simulation):
         drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, *address)
         device = resolve_device(config.run.device)
         errors = descend(drawn, rate, times, address, device, progress)
-        predicted = np.array([features.errors(rate, times) for features in drawn])
+        dense = np.geomspace(times[0] / 1.2, times[-1], LINE)
+        solved = np.array([features.errors(rate, [*times, *dense]) for features in drawn])
+        predicted, line = solved[:, : len(times)], (dense, solved[:, len(times) :].mean(axis=0))
         measured = {
-            "error": Measured(errors, predicted, "time", times),
+            "error": Measured(errors, predicted, "time", times, line),
             "plateau": Measured(np.array([features.plateau for features in drawn])),
         }
         if config.posterior is None:
