@@ -98,6 +98,22 @@ def test_its_curves_are_drawn_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(abs(z) < 4 for z in curve["z"]) and np.std(curve["z"]) > 0.01
 
 
+def test_its_points_are_saved_and_drawn_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = write(tmp_path / "e.toml", {**document(), "sweep": {"coin.bias": [0.5, 1.0]}})
+    assert main(["run", str(experiment), "--out", str(tmp_path / "out")]) == 0
+    saved = tmp_path / "saved.json"
+    capsys.readouterr()
+    assert main(["overlay", str(tmp_path / "out"), "--save", str(saved)]) == 0
+    first = capsys.readouterr().out.splitlines()[:-1]
+    assert main(["overlay", str(saved), "--out", str(tmp_path / "again.png")]) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == first
+    assert main(["overlay", str(saved), "--out", str(tmp_path / "again.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+    for option in ("--extrapolate", "--approach"):
+        assert main(["overlay", str(tmp_path / "out"), option]) == 2
+        assert "input_dim" in capsys.readouterr().err
+
+
 def test_a_wrong_theory_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Coin, "predict_at", lambda self, parameters: {"mean": parameters["bias"] + 0.2})
     assert main(["run", str(write(tmp_path / "e.toml", document())), "--out", str(tmp_path / "out")]) == 0

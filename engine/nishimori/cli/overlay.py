@@ -20,7 +20,7 @@ from nishimori.description.errors import BadInput
 
 def overlay(
     directories: tyro.conf.Positional[tuple[Path, ...]],
-    observable: str = "bayes_error",
+    observable: str | None = None,
     out: Path | None = None,
     extrapolate: bool = False,
     approach: bool = False,
@@ -31,8 +31,9 @@ def overlay(
 
     Args:
         directories: run directories, or files that --save wrote; their points are drawn together.
-        observable: bayes_error, generalization_error, gibbs_error, train_mmse, overlap, function_overlap, ...;
-            mutual_information where the experiment's [information] measured it.
+        observable: by default bayes_error, or the main one of another system; generalization_error, gibbs_error,
+            train_mmse, overlap, function_overlap, ...; mutual_information where the experiment's [information] measured
+            it.
         out: where the figure goes; by default overlay.png in the first directory, extrapolation.png with extrapolate,
             approach.png with approach.
         extrapolate: fit A + B/d to points that differ in network.input_dim alone (with four sizes a power of d too),
@@ -46,18 +47,19 @@ def overlay(
     if extrapolate and approach:
         raise BadInput("--extrapolate and --approach are two figures; ask for one of them")
     summaries = load_summaries(directories)
+    shown = observable or str(summaries[0].get("main", "bayes_error"))
     kind = "extrapolation" if extrapolate else "approach" if approach else "overlay"
     home = directories[0].parent if directories[0].is_file() else directories[0]
     path = out or home / f"{kind}.png"
     if save:
         publish_json(save, saved(summaries))
-    lines, document = _drawn(kind, directories, observable, path)
+    lines, document = _drawn(kind, directories, shown, path)
     if json:
-        points = [asdict(row) for row in residuals(summaries, observable)]
-        told = {"observable": observable, "figure": str(path), "points": points, **document}
+        points = [asdict(row) for row in residuals(summaries, shown)]
+        told = {"observable": shown, "figure": str(path), "points": points, **document}
         print(json_module.dumps(without_nan(told), allow_nan=False))
     else:
-        print("\n".join([report(summaries, observable), *lines, f"figure: {path}"]))
+        print("\n".join([report(summaries, shown), *lines, f"figure: {path}"]))
     return DONE
 
 

@@ -148,7 +148,7 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
 
 def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path) -> Limits:
     """The limits of infinite size of all finished points in `directories`, drawn against 1/d into `path`."""
-    summaries = drawable(directories, observable, path)
+    summaries = _of_sizes(drawable(directories, observable, path))
     rows, left_out = extrapolate(summaries, observable)
     from nishimori.chains.files import publish
     from nishimori.comparison.figures import extrapolation_figure, shared_title
@@ -160,7 +160,7 @@ def draw_extrapolation(directories: Sequence[Path], observable: str, path: Path)
 
 def draw_approach(directories: Sequence[Path], observable: str, path: Path) -> list[Approach]:
     """Differences from theory of all finished points in `directories`, drawn against d into `path`."""
-    summaries = drawable(directories, observable, path)
+    summaries = _of_sizes(drawable(directories, observable, path))
     groups = approaches(summaries, observable)
     from nishimori.chains.files import publish
     from nishimori.comparison.figures import approach_figure, shared_title
@@ -168,6 +168,13 @@ def draw_approach(directories: Sequence[Path], observable: str, path: Path) -> l
     title, law = shared_title(summaries, "input_dim", set().union(*[g.label for g in groups])), fit_power_law(groups)
     publish(path, lambda temporary: approach_figure(groups, law, observable, title, temporary))
     return groups
+
+
+def _of_sizes(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same. Raises BadInput where points do not say their input dimension."""
+    if all("input_dim" in summary["parameters"] for summary in summaries):
+        return summaries
+    raise BadInput(f"points of {summaries[0]['system']} have no input_dim to follow; leave out the option")
 
 
 def drawable(directories: Sequence[Path], observable: str, path: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ REQUIRED = {
 PARAMETERS = {"activation", "depth", "width_ratios", "input_dim", "sample_ratio", "noise_variance"}
 
 
+KEPT_WHOLE = ("information", "seconds", "main", "curves")
 KEPT_OF_CHECKS = ("z", "p_value", "exact")
 
 
@@ -101,10 +102,11 @@ def saved(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _small(summary: Mapping[str, Any]) -> dict[str, Any]:
     checks = summary.get("checks", {})
-    kept = {name: summary[name] for name in summary if name in REQUIRED or name in ("information", "seconds")}
+    kept = {name: summary[name] for name in summary if name in REQUIRED or name in KEPT_WHOLE}
+    acceptance = {name: value for name, value in summary["diagnostics"].items() if name == "acceptance"}
     return {
         **kept,
-        "diagnostics": {"acceptance": summary["diagnostics"]["acceptance"]},
+        "diagnostics": acceptance,
         "verdict": {name: summary["verdict"][name] for name in ("passed", "failures")},
         "checks": {name: {key: check[key] for key in KEPT_OF_CHECKS} for name, check in checks.items()},
     }
