@@ -21,6 +21,7 @@ from nishimori.chains.files import exclusive, publish_json
 from nishimori.chains.lock import holder_of
 from nishimori.chains.stop import StopRequest
 from nishimori.cli import main
+from nishimori.description.config import Config
 from nishimori.description.experiment import load_experiment
 from nishimori.executors.local import Here
 from nishimori.executors.points import run_points
@@ -111,7 +112,7 @@ def test_a_point_that_is_sampled_beats(tmp_path: Path, monkeypatch: pytest.Monke
             heartbeats.append(named and named.heartbeat)
         publish_json(writer.directory / "summary.json", {})
 
-    system: Any = SimpleNamespace(run_point=run_point, require_runnable=lambda config: None)
+    system: Any = SimpleNamespace(schema=Config, run_point=run_point, require_runnable=lambda config: None)
     monkeypatch.setattr(locks, "BETWEEN_BEATS", 0.0)
     monkeypatch.setattr("nishimori.executors.points.read_summary", lambda path: {})
     monkeypatch.setitem(SYSTEMS, "matched_teacher", system)
