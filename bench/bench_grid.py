@@ -6,6 +6,7 @@ code is loaded. Overhead is the time a point, times tasks at a time, less what p
 the driver's resident memory.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,7 @@ def engine_named(options: Namespace) -> tuple[Engine, int]:
     if options.executor == "ray":
         from nishimori.executors.ray_cluster import RayCluster
 
-        return RayCluster.connect(None, 1, "cpu"), torch.get_num_threads()
+        return RayCluster.connect(None, 1, "cpu"), len(os.sched_getaffinity(0))
     from nishimori.executors.local import Pool, environments_of
 
     pool = Pool(environments_of(options.workers, 0), lambda *told: None, tell)

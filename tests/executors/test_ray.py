@@ -1,14 +1,18 @@
 """A grid on Ray: the same bits as in one process, whatever becomes of workers and nodes."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,9 +20,11 @@ from grids import FEW, digests, killer, resume, run, written
 from processes import ENVIRONMENT
 
 from nishimori.cli import main
-from nishimori.executors import ray_cluster
+from nishimori.description.errors import BadInput
+from nishimori.executors import ray_cluster, ray_connection
 from nishimori.executors.local import WorkerLost
-from nishimori.executors.ray_cluster import LOOPBACK, QUIET, RayCluster, attempt_at
+from nishimori.executors.ray_cluster import RayCluster, attempt_at
+from nishimori.executors.ray_connection import LOOPBACK, QUIET
 from nishimori.executors.tasks import Outcome, Task
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed; pip install 'nishimori[ray]'")
@@ -34,6 +40,7 @@ ON_LOOPBACK = {**ENVIRONMENT, **LOOPBACK, **QUIET}
         ("127.0.0.1:1", "no Ray answers there"),
         ("here", "not HOST:PORT; give auto"),
         ("127.0.0.1:99999", "no Ray answers there"),
+        ("ray://127.0.0.1:10001", "not HOST:PORT; give auto"),
     ],
 )
 def test_an_address_without_a_cluster_is_refused(address: str, said: str, tmp_path: Path) -> None:
@@ -43,6 +50,17 @@ def test_an_address_without_a_cluster_is_refused(address: str, said: str, tmp_pa
     done = run(tmp_path, *options, environment=ON_LOOPBACK)
     assert done.returncode == 2 and f"--ray-address {address}: {said}" in done.stderr, done.stderr
     assert time.monotonic() - began < 60 and not (tmp_path / "out").exists()
+
+
+def test_what_listens_but_is_not_ray_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would try for minutes."""
+    monkeypatch.setattr(ray_connection, "SECONDS_TO_JOIN", 4.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(BadInput, match="no Ray answers there within 4 seconds"):
+            ray_connection._join(FakeRay(), address)
+    assert time.monotonic() - began < 30
 
 
 def test_without_ray_a_sentence_says_how_to_install_it(
@@ -68,7 +86,11 @@ class Nodes:
         )
         assert self._process.stdin and self._process.stdout
         self._asked, self._said = self._process.stdin, self._process.stdout
-        self.address = self._said.readline().strip()
+
+    @cached_property
+    def address(self) -> str:
+        """It comes up meanwhile."""
+        return self._said.readline().strip()
 
     def replace_one(self) -> None:
         print(file=self._asked, flush=True)
@@ -84,13 +106,13 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     made = Nodes()
     try:
-        assert made.address.startswith("127.0.0.1:")
         yield made
     finally:
         made.end()
 
 
 def on_ray(home: Path, nodes: Nodes, **settings: Any) -> subprocess.CompletedProcess[str]:
+    assert nodes.address.startswith("127.0.0.1:")
     options = ("--executor", "ray", "--ray-address", nodes.address)
     return run(home, *options, environment=ON_LOOPBACK, **settings)
 
@@ -164,7 +186,7 @@ def test_on_request_all_commit_and_can_go_on(nodes: Nodes, one_by_one: dict[str,
 def test_ray_of_this_machine_listens_to_it_alone(tmp_path: Path) -> None:
     """Whatever listens while the run goes on and did not before."""
     before = listening()
-    experiment = written(tmp_path, sweep={"data.seed": [1, 2]}, run__draws=2000)
+    experiment = written(tmp_path, sweep={"data.seed": [1, 2]}, run__draws=500)
     command = ["run", str(experiment), "--out", str(tmp_path / "out"), "--executor", "ray", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "nishimori.cli", *command],
@@ -190,30 +212,92 @@ def listening() -> set[tuple[str, str]]:
 
 
 class FakeRay:
-    """Answers as it is told to, and notes what would travel."""
+    """A cluster of `nodes`, which notes what it is asked for and what would travel, and answers with `answer`."""
 
-    def __init__(self, answer: Any = None) -> None:
+    def __init__(self, *nodes: dict[str, float], answer: str = "") -> None:
         import ray.exceptions
 
-        self.exceptions, self.answer, self.sent, self.asked = ray.exceptions, answer, [], {}
+        self.exceptions, self.asked, self.sent = ray.exceptions, dict[str, Any](), list[Any]()
+        self._nodes, self._answer = nodes or ({"CPU": 64.0, "GPU": 8.0},), answer
+
+    def init(self, **asked: Any) -> None:
+        self.asked = asked
+
+    def shutdown(self) -> None:
+        self.asked = {}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": node} for node in self._nodes]
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {name: sum(node.get(name, 0.0) for node in self._nodes) for name in ("CPU", "GPU")}
 
     def remote(self, **asked: Any) -> Any:
         self.asked = asked
-        return lambda function: self
+        return lambda function: SimpleNamespace(remote=self._sent)
 
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 64.0, "GPU": 8.0}
+    def _sent(self, *arguments: Any) -> Any:
+        self.sent.append(arguments)
+        ended: Future[str] = Future()
+        ended.set_result(self._answer)
+        return _Reference(ended)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
+
+class _Reference:
+    def __init__(self, ended: "Future[str]") -> None:
+        self._ended = ended
+
+    def future(self) -> "Future[str]":
+        return self._ended
+
+
+def test_ray_is_started_here_whatever_runs_already() -> None:
+    """Left to itself Ray joins a cluster of this machine, or that of RAY_ADDRESS, and takes all cores there are."""
+    ray = FakeRay()
+    ray_connection._start(ray)
+    assert ray.asked["address"] == "local" and ray.asked["num_cpus"] == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "gpus", "lacking"),
+    [
+        (4, "cpu", 0, ""),
+        (4, "auto", 1, ""),
+        (8, "auto", 1, "--ray-cores 8 and a GPU"),  # there are eight cores, but on the node that has no GPU
+        (9, "cpu", 0, "--ray-cores 9"),
+    ],
+)
+def test_a_task_that_no_node_can_hold_is_told_of(
+    cores: int, device: Any, gpus: int, lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster may get such a node; this machine alone never will."""
+    ray, told = FakeRay({"CPU": 8.0}, {"CPU": 4.0, "GPU": 1.0}), list[str]()
+    monkeypatch.setattr(ray_cluster, "connected", lambda address: ray)
+    assert RayCluster.connect("auto", cores, device, told.append).gpus == gpus
+    assert [lacking in sentence and "tasks wait" in sentence for sentence in told] == [True] * bool(lacking)
+    if lacking:
+        with pytest.raises(BadInput, match=f"{lacking}, which are not on this machine"):
+            RayCluster.connect(None, cores, device)
+        assert not ray.asked  # it was left
 
 
 def test_words_travel_there_and_json_back(tmp_path: Path) -> None:
     task = Task(str(tmp_path), "0" * 12, 1)
-    words = task.words()
-    assert json.loads(json.dumps(words)) == words and Task.of_words(words) == task
-    answer = json.loads(attempt_at(words))
-    assert answer["state"] == "refused" and "config.json cannot be read" in answer["message"]
+    answer = attempt_at(task.words())
+    ray = FakeRay(answer=answer)
+    outcome = RayCluster(ray, 1, 0).submit(task).result(1)
+    ((words,),) = ray.sent
+    assert json.loads(json.dumps(words)) == words == task.words() and Task.of_words(words) == task
+    assert isinstance(answer, str) and Outcome(**json.loads(answer)) == outcome
+    assert outcome.state == "refused" and "config.json cannot be read" in outcome.message
+
+
+def test_the_function_travels_by_its_name() -> None:
+    """Nodes run their own nishimori."""
+    import ray.cloudpickle
+
+    pickled = ray.cloudpickle.dumps(attempt_at)  # pyright: ignore[reportPrivateImportUsage]
+    assert b"nishimori.executors.ray_cluster" in pickled and len(pickled) < 200
 
 
 @pytest.mark.parametrize(("cores", "gpus", "slots"), [(1, 0, 128), (8, 1, 16), (16, 1, 8), (64, 0, 4)])
@@ -243,7 +327,7 @@ def test_what_became_of_a_task_is_told() -> None:
         "attempt_at", "ModuleNotFoundError: No module named 'nishimori'", ImportError()
     )
     assert engine._outcome(ended(broken)).message.endswith("install nishimori there")
-    with pytest.raises(WorkerLost, match="died"):
+    with pytest.raises(WorkerLost, match="^The worker died unexpectedly while executing this task$"):
         engine._outcome(ended(ray.exceptions.WorkerCrashedError()))
 
 
@@ -252,7 +336,7 @@ def test_signals_stay_ours() -> None:
 
     before = signal.signal(signal.SIGTERM, ours)
     try:
-        with ray_cluster._handlers_kept():
+        with ray_connection.handlers_kept():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         assert signal.getsignal(signal.SIGTERM) is ours
     finally:

@@ -79,7 +79,7 @@ def _ray(where: Where, experiment: Experiment) -> "Engine":
     from nishimori.executors.ray_cluster import RayCluster
 
     device = experiment.points[0].config.run.device
-    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device)
+    return RayCluster.connect(where.ray_address, where.ray_cores or 1, device, tell)
 
 
 def _slurm(where: Where, experiment: Experiment, out: Path) -> "Engine":

@@ -1,32 +1,25 @@
 """Tasks on a Ray cluster, one that is running or one of this machine alone. Importing this never imports ray."""
 
 import json
-import os
-import signal
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nishimori.description.errors import BadInput
 from nishimori.executors.local import THREADS, WorkerLost
+from nishimori.executors.ray_connection import connected, first_sentence, handlers_kept
 from nishimori.executors.tasks import Outcome, Task
 
 PATIENCE = 90.0
 """Seconds that a point is waited for which a node that is gone still holds; longer than `lock.SILENCE`."""
 FEWEST, BETWEEN_COUNTS = 4, 5.0
 """Tasks submitted at least, as nodes may be still to come; seconds between two counts of what the nodes hold."""
-SECONDS_TO_CONNECT = 10.0
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Without it Ray takes 127.0.0.1 for this machine's address in its network, and listens there."""
-STARTED_BY = "start one with: ray start --head, and on other nodes: ray start --address HOST:6379"
+
+
+def unheard(sentence: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass
@@ -41,18 +34,38 @@ class RayCluster:
     _counted: tuple[float, int] = field(default=(0.0, FEWEST), init=False)
 
     @classmethod
-    def connect(cls, address: str | None, cores: int, device: Literal["auto", "cpu", "cuda"]) -> "RayCluster":
+    def connect(
+        cls,
+        address: str | None,
+        cores: int,
+        device: Literal["auto", "cpu", "cuda"],
+        tell: Callable[[str], None] = unheard,
+    ) -> "RayCluster":
         """Join the cluster at `address`, "auto" for the one that this machine is of, or start Ray on this machine,
         listening to it alone. A task takes so many `cores`, and a GPU where `device` is one, or "auto" and there are
-        some.
+        some. `tell` is told where tasks wait for a node that can hold one.
 
-        Raises BadInput where ray is not installed and where no cluster is found.
+        Raises BadInput where ray is not installed, where no cluster is found, and where this machine alone never holds
+        a task.
         """
-        ray = _imported(alone=address is None)
-        with _handlers_kept():
-            _start(ray) if address is None else _join(ray, address)
+        ray = connected(address)
         has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
-        return cls(ray, cores, int(device == "cuda" or (device == "auto" and has_gpus)))
+        engine = cls(ray, cores, int(device == "cuda" or (device == "auto" and has_gpus)))
+        lacking = engine._lacking()
+        if lacking and address is None:
+            engine.close()
+            raise BadInput(f"{lacking} on this machine; ask for less, or give --ray-address of a cluster")
+        if lacking:
+            tell(f"{lacking} on any node of the cluster yet; tasks wait for one")
+        return engine
+
+    def _lacking(self) -> str:
+        """What a task takes, where no node has it all; a cluster may still get one."""
+        taken = {"CPU": self.cores, "GPU": self.gpus}
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        if any(all(there.get(name, 0) >= count for name, count in taken.items()) for there in nodes):
+            return ""
+        return f"a task takes --ray-cores {self.cores}{' and a GPU' if self.gpus else ''}, which are not"
 
     def __post_init__(self) -> None:
         threads = dict.fromkeys(THREADS, str(self.cores))
@@ -96,7 +109,7 @@ class RayCluster:
                 "failed", f"its node cannot run it: {_last_line(error)}; install nishimori there", str(error)
             )
         except Exception as error:
-            raise WorkerLost(_first_line(error)) from None
+            raise WorkerLost(first_sentence(_lines(error)[0])) from None
 
     def stop(self) -> None:
         """What is running is interrupted as by Ctrl-C: it commits and answers; what has not begun is cancelled."""
@@ -105,7 +118,7 @@ class RayCluster:
 
     def close(self) -> None:
         """Leave the cluster, with what is left of tasks; end it where it was started here."""
-        with _handlers_kept():
+        with handlers_kept():
             self.ray.shutdown()
 
 
@@ -120,60 +133,8 @@ def attempt_at(words: list[str]) -> str:
         return json.dumps(asdict(attempt(Task.of_words(words), silent, print, stop, PATIENCE)))
 
 
-def _imported(alone: bool) -> Any:
-    for name, value in {**QUIET, **(LOOPBACK if alone else {})}.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError:
-        raise BadInput("--executor ray needs Ray; install it: pip install 'nishimori[ray]'") from None
-    return ray
-
-
-def _start(ray: Any) -> None:
-    ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False, configure_logging=False)
-
-
-def _join(ray: Any, address: str) -> None:
-    if address != "auto":
-        _require_reachable(address)
-    try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise BadInput(f"--ray-address {address}: {_first_line(error)}; {STARTED_BY}") from None
-
-
-def _require_reachable(address: str) -> None:
-    """Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise BadInput(f"--ray-address {address}: not HOST:PORT; give auto, or the address that ray start printed")
-    try:
-        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
-    except (OSError, OverflowError) as error:
-        raise BadInput(f"--ray-address {address}: no Ray answers there ({error}); {STARTED_BY}") from None
-
-
-@contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # not the main thread: then Ray had no handlers either
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def _lines(error: Exception) -> list[str]:
     return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-
-
-def _first_line(error: Exception) -> str:
-    return _lines(error)[0].rstrip(".")
 
 
 def _last_line(error: Exception) -> str:
