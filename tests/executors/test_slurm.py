@@ -215,6 +215,20 @@ def test_what_sbatch_refuses_is_told(slurm: dict[str, str], tmp_path: Path) -> N
     assert done.returncode == 2 and "invalid partition: gpu" in done.stderr
 
 
+def test_more_jobs_than_slurm_takes_are_submitted_by_halves(
+    slurm: dict[str, str], one_by_one: dict[str, str], tmp_path: Path
+) -> None:
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.rename(sbatch.with_name("real"))
+    refusal = "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1"
+    sbatch.write_text(f'#!/bin/sh\nif grep -q "array=0-[2-9]" "$1"; then {refusal}; fi\nexec real "$@"\n')
+    sbatch.chmod(0o755)
+    said = ended(started(tmp_path, slurm))
+    assert "AssocMaxSubmitJobLimit; trying again with 2 at a time" in said
+    assert same_as_far_as(tmp_path, one_by_one)
+    assert len(list((tmp_path / "slurm").glob("*.sh"))) == 2
+
+
 def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> int:
         raise KeyError("no user")

@@ -2,9 +2,11 @@
 
 import getpass
 import json
+import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,8 +21,9 @@ from nishimori.executors.tasks import Outcome, Task, is_done
 
 MOST = 1000
 """Elements of an array; Slurm's usual limit is 1001."""
-BETWEEN_LOOKS, BETWEEN_STATES = 1.0, 60
-"""Seconds between two looks at the job folder, and, at most, between two questions to Slurm's accounting."""
+BETWEEN_LOOKS, BETWEEN_TRIES, BETWEEN_STATES = 1.0, 60.0, 60
+"""Seconds between two looks at the job folder, until a job that was one too many is submitted again, and, at most,
+between two questions to Slurm's accounting."""
 MANY = 1_000_000
 """Times that a job may be requeued when its time is over."""
 
@@ -40,6 +43,8 @@ class SlurmArray:
     slots: int = MOST
     _pending: "list[tuple[Task, Future[Outcome]]]" = field(default_factory=list, init=False)
     _jobs: "dict[Future[Outcome], Any]" = field(default_factory=dict, init=False)
+    _most: int = field(default=MOST, init=False)
+    _not_before: float = field(default=float("-inf"), init=False)
     _broken: WorkerLost | None = field(default=None, init=False)
     _lock: Any = field(default_factory=threading.Lock, init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
@@ -125,8 +130,10 @@ class SlurmArray:
             self._ended.wait(10 * BETWEEN_LOOKS)
 
     def _send(self) -> None:
+        if time.monotonic() < self._not_before:
+            return
         with self._lock:
-            pending, self._pending = self._pending, []
+            pending, self._pending = self._pending[: self._most], self._pending[self._most :]
         sent = [(task, outcome) for task, outcome in pending if not _found_done(task, outcome)]
         if not sent:
             return
@@ -134,10 +141,21 @@ class SlurmArray:
             with self.executor.batch():
                 jobs = [self.executor.submit(Command(task.words())) for task, _ in sent]
         except Exception as error:
-            for _, outcome in sent:
-                outcome.set_result(Outcome("refused", f"sbatch: {_last_line(error)}; see --slurm"))
+            self._refused(sent, _last_line(error))
             return
         self._jobs.update(zip((outcome for _, outcome in sent), jobs, strict=True))
+
+    def _refused(self, sent: "list[tuple[Task, Future[Outcome]]]", why: str) -> None:
+        """More jobs than Slurm takes are submitted by halves, later; what it takes none of is set aside."""
+        if not re.search("limit|array", why, re.IGNORECASE):
+            for _, outcome in sent:
+                outcome.set_result(Outcome("refused", f"sbatch: {why}; see --slurm"))
+            return
+        self._most = max(1, len(sent) // 2)
+        self._not_before = time.monotonic() + (BETWEEN_LOOKS if len(sent) > 1 else BETWEEN_TRIES)
+        self.tell(f"sbatch: {why}; trying again with {self._most} at a time")
+        with self._lock:
+            self._pending = sent + self._pending
 
 
 def queued(name: str) -> int:
