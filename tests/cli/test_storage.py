@@ -77,6 +77,8 @@ def test_a_second_run_is_refused_within_a_second_and_the_first_goes_on(
             assert writer.poll() is None
             time.sleep(0.02)
         writer.send_signal(signal.SIGSTOP)
+        while state_of(writer.pid) != "T":
+            time.sleep(0.01)
         before, spent = files(out), []
         for arguments in (command, ["resume", str(out)], command):
             begun = time.monotonic()
@@ -93,6 +95,11 @@ def test_a_second_run_is_refused_within_a_second_and_the_first_goes_on(
         writer.wait()
     assert writer.returncode == 75, said
     assert len(list(out.glob("points/*/segments/*.h5"))) > sum("/segments/" in path for path in before)
+
+
+def state_of(pid: int) -> str:
+    """A letter; T for a process that is held still, which it is not as soon as it is asked to be."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
 
 
 def files(directory: Path) -> dict[str, tuple[bytes, int]]:
