@@ -154,6 +154,9 @@ def test_what_is_for_chains_says_so(tmp_path: Path, capsys: pytest.CaptureFixtur
     experiment = write(tmp_path / "e.toml", document())
     assert main(["plan", str(experiment)]) == 2
     assert "coin has no chains to plan for" in capsys.readouterr().err
+    calibrated = ["--calibration", str(experiment)]
+    assert main(["run", str(experiment), "--out", str(tmp_path / "out"), *calibrated]) == 2
+    assert "coin has nothing to calibrate; leave it out" in capsys.readouterr().err
     assert main(["run", str(experiment), "--out", str(tmp_path / "out")]) == 0
     assert main(["status", str(tmp_path / "out")]) == 0
     assert "1 done" in capsys.readouterr().out

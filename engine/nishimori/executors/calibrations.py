@@ -8,7 +8,7 @@ from typing import Any
 
 from nishimori.chains.files import publish_json
 from nishimori.chains.places import BATCHES
-from nishimori.description.config import Config
+from nishimori.description.config import Config, has_chains
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point
 
@@ -20,6 +20,9 @@ def records_of(source: Path | None, experiment: Experiment) -> dict[str, Any]:
     record, or is of other instances."""
     if source is None:
         return {}
+    kind = experiment.points[0].config.system.kind
+    if not has_chains(experiment.points[0].config):
+        raise BadInput(f"--calibration {source}: {kind} has nothing to calibrate; leave it out")
     if not source.is_dir() and len(experiment.points) > 1:
         raise BadInput(
             f"--calibration {source}: one record, for {len(experiment.points)} points; give the directory of a run of "
