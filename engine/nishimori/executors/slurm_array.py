@@ -16,11 +16,9 @@ from typing import Any
 from nishimori.description.errors import BadInput
 from nishimori.executors.local import WorkerLost
 from nishimori.executors.slurm_command import Command
-from nishimori.executors.slurm_script import imported
+from nishimori.executors.slurm_script import MOST, imported
 from nishimori.executors.tasks import Outcome, Task, is_done
 
-MOST = 1000
-"""Elements of an array; Slurm's usual limit is 1001."""
 BETWEEN_LOOKS, BETWEEN_TRIES, BETWEEN_STATES = 1.0, 60.0, 60
 """Seconds between two looks at the job folder, until a job that was one too many is submitted again, and, at most,
 between two questions to Slurm's accounting."""

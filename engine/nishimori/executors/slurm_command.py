@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-LONGEST_COMMIT = 600.0
-"""Seconds that a child has to commit and end, where the job is not ended before."""
+LONGEST_COMMIT = 90.0
+"""Seconds that a child has to commit and end: less than signal_delay_s, so that the job is requeued before its end."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What sbatch is asked for."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,16 +9,20 @@ from typing import Any
 from nishimori.description.errors import BadInput
 from nishimori.executors.local import THREADS
 
+MOST = 1000
+"""Elements of an array; Slurm's usual limit is 1001."""
 NUMBERS = ("cpus_per_task", "gpus_per_node", "signal_delay_s")
 NAMED = ("partition", "account", "qos", "constraint", "exclude", "nodelist", "gres", "mem", "mem_per_cpu")
 """What submitit knows; another key goes to sbatch as it is."""
 DAYS = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d+)(?::\d+)?")
 DEFAULTS = {"time": "1440", "cpus_per_task": "8", "signal_delay_s": "120"}
 SETUP = [
-    "export TRITON_CACHE_DIR=${SLURM_TMPDIR:-/tmp}/nishimori-$USER-triton",
+    "unset TRITON_CACHE_DIR",
+    "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",
     *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in THREADS),
 ]
-"""Compiled kernels are kept on the node, as files that many jobs share over a network are slow and get torn."""
+"""Compiled kernels are kept on the node, in a folder of one's own (`nishimori_kernels.cache`): what many jobs share over
+a network is slow and gets torn. Since Slurm 22.05 srun does not take over what sbatch was asked for."""
 
 
 def parameters(name: str, options: Mapping[str, str], gpus: int, workers: int | None) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def parameters(name: str, options: Mapping[str, str], gpus: int, workers: int | 
         "job_name": name,
         "setup": SETUP,
         "additional_parameters": {"requeue": True, **given},
-        **({"array_parallelism": workers} if workers else {}),
+        "array_parallelism": workers or MOST,
     }
 
 
@@ -50,6 +55,7 @@ def imported() -> Any:
         import submitit.slurm.slurm
     except ImportError:
         raise BadInput("--executor slurm needs submitit; install it: pip install 'nishimori[slurm]'") from None
+    logging.getLogger("submitit").setLevel(logging.CRITICAL)  # it writes to stdout, which is the caller's
     return submitit
 
 

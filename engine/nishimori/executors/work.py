@@ -11,8 +11,9 @@ from dataclasses import asdict
 
 from nishimori.executors.tasks import Outcome, State, Task
 
-PATIENCE = 90.0
-"""Seconds that a point is waited for which a host that is gone still holds; longer than `lock.SILENCE`."""
+PATIENCE = 86_400.0
+"""Seconds that a point is waited for which another process holds: a host that is gone, or a job that was requeued
+although it had answered."""
 CODES: dict[State, int] = {"done": 0, "failed": 1, "stopped": 75}
 
 
