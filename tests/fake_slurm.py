@@ -100,7 +100,7 @@ def squeue(*words: str) -> None:
     for state in home().glob("*_*.state"):
         number = state.stem.split("_")[0]
         if state.read_text() in ("PENDING", "RUNNING") and _asked(number)["job-name"] == name:
-            print(state.stem)
+            print(state.stem if "array" in _asked(number) else number)
 
 
 def sacct(*words: str) -> None:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_slurm
@@ -227,6 +228,27 @@ def test_more_jobs_than_slurm_takes_are_submitted_by_halves(
     assert "AssocMaxSubmitJobLimit; trying again with 2 at a time" in said
     assert same_as_far_as(tmp_path, one_by_one)
     assert len(list((tmp_path / "slurm").glob("*.sh"))) == 2
+
+
+@pytest.mark.parametrize(("there", "lost"), [(set(), True), ({"7_0"}, False), (None, False)])
+def test_a_job_that_left_the_queue_without_a_word_is_lost(
+    there: set[str] | None, lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As accounting may call it preempted for ever; not where the queue cannot be asked."""
+    monkeypatch.setattr(slurm_array, "BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(slurm_array, "BETWEEN_STATES", 0.05)
+    monkeypatch.setattr(slurm_array, "queued", lambda name: there)
+    job = SimpleNamespace(job_id="7_0", done=lambda: False, paths=SimpleNamespace(stderr="the log"))
+    executor = SimpleNamespace(batch=nullcontext, submit=lambda command: job)
+    monkeypatch.setattr(SlurmArray, "_wait_for_others", lambda self: None)
+    with closing(SlurmArray(executor, "grid", tmp_path, print)) as engine:
+        outcome = engine.submit(Task(str(tmp_path), "0" * 12, 1))
+        if lost:
+            with pytest.raises(WorkerLost, match="job 7_0: not in Slurm's queue any more; its log is the log"):
+                outcome.result(timeout=20)
+        else:
+            time.sleep(1.0)
+            assert not outcome.done()
 
 
 def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ class SlurmArray:
     _pending: "list[tuple[Task, Future[Outcome]]]" = field(default_factory=list, init=False)
     _jobs: "dict[Future[Outcome], Any]" = field(default_factory=dict, init=False)
     _most: int = field(default=MOST, init=False)
+    _asked: float = field(default=0.0, init=False)
+    _missing: set[str] = field(default_factory=set, init=False)
     _not_before: float = field(default=float("-inf"), init=False)
     _broken: WorkerLost | None = field(default=None, init=False)
     _lock: Any = field(default_factory=threading.Lock, init=False)
@@ -114,16 +116,32 @@ class SlurmArray:
         self._wait_for_others()
         while not self._ended.wait(BETWEEN_LOOKS):
             self._send()
+            gone = self._gone()
             for outcome, job in list(self._jobs.items()):
                 if _is_done(job):
                     del self._jobs[outcome]
                     _pass_on(job, outcome)
+                elif job.job_id in gone:
+                    del self._jobs[outcome]
+                    lost = f"job {job.job_id}: not in Slurm's queue any more; its log is {job.paths.stderr}"
+                    outcome.set_exception(WorkerLost(lost))
+
+    def _gone(self) -> set[str]:
+        """Jobs that two questions in turn did not find in the queue: accounting may be off, or take one that was
+        preempted for good for one that waits."""
+        now = time.monotonic()
+        if now - self._asked < BETWEEN_STATES:
+            return set()
+        self._asked, there = now, queued(self.name)
+        missing = set() if there is None else {job.job_id for job in self._jobs.values()} - there
+        before, self._missing = self._missing, missing
+        return missing & before
 
     def _wait_for_others(self) -> None:
         told = False
-        while not self._ended.is_set() and (count := queued(self.name)):
+        while not self._ended.is_set() and (there := queued(self.name)):
             if not told:
-                self.tell(f"{count} jobs of this run are in Slurm's queue already; waiting for them")
+                self.tell(f"{len(there)} jobs of this run are in Slurm's queue already; waiting for them")
             told = True
             self._ended.wait(10 * BETWEEN_LOOKS)
 
@@ -156,14 +174,14 @@ class SlurmArray:
             self._pending = sent + self._pending
 
 
-def queued(name: str) -> int:
-    """Jobs of this name that Slurm has of this user, waiting or running; 0 where it cannot be asked."""
+def queued(name: str) -> set[str] | None:
+    """Jobs of this name that Slurm has of this user, waiting or running; None where it cannot be asked."""
     command = ["squeue", "--noheader", "--array", "--name", name, "--user", getpass.getuser(), "--format", "%i"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return len(answer.stdout.split())
+        return None
+    return None if answer.returncode else set(answer.stdout.split())
 
 
 def _found_done(task: Task, outcome: "Future[Outcome]") -> bool:

@@ -21,8 +21,8 @@ SETUP = [
     "export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}",
     *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in THREADS),
 ]
-"""Compiled kernels are kept on the node, in a folder of one's own (`nishimori_kernels.cache`): what many jobs share over
-a network is slow and gets torn. Since Slurm 22.05 srun does not take over what sbatch was asked for."""
+"""Compiled kernels are kept on the node, in a folder of one's own (`nishimori_kernels.cache`): what many jobs share
+over a network is slow and gets torn. Since Slurm 22.05 srun does not take over what sbatch was asked for."""
 
 
 def parameters(name: str, options: Mapping[str, str], gpus: int, workers: int | None) -> dict[str, Any]:
