@@ -158,12 +158,21 @@ def test_killed_workers_lose_nothing(nodes: Nodes, one_by_one: dict[str, str], t
 
 
 def test_a_node_that_is_removed_loses_nothing(nodes: Nodes, one_by_one: dict[str, str], tmp_path: Path) -> None:
-    process = started(tmp_path, nodes, run__segment_seconds=0.01, sweep=FEW)
-    wait_for(tmp_path, "out/points/*/segments/000003.h5", process)
+    """Removed while both are at work: where one is only about to be, Ray itself chooses another."""
+    process = started(tmp_path, nodes, run__segment_seconds=0.01)
+    while points_at_work(tmp_path) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
     nodes.replace_one()
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=240)
     assert process.returncode in (0, 3), said
-    assert same_as_far_as(tmp_path, one_by_one) and "its worker was lost" in said
+    assert digests(tmp_path) == one_by_one and "its worker was lost" in said
+
+
+def points_at_work(home: Path) -> int:
+    """That have committed something and are not done."""
+    places = [path for path in home.glob("out/points/*") if not (path / "summary.json").exists()]
+    return sum(bool(list(place.glob("segments/*.h5"))) for place in places)
 
 
 def test_bad_parameters_at_one_value_are_set_aside(nodes: Nodes, tmp_path: Path) -> None:
