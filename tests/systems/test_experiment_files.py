@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nishimori.description.experiment import load_experiment
-from nishimori.systems import SYSTEMS
+from nishimori.systems import SYSTEMS, load_experiment
 
 FILES = sorted((Path(__file__).parents[2] / "scripts" / "experiments").glob("*.toml"))
 CONJECTURES = {"classification", "relu", "specialisation"}
@@ -17,6 +16,9 @@ SIZE_SWEPT = ("approach", "breakdown", "finite_size")
 def test_every_point_has_theory_and_says_what_it_rests_on(path: Path) -> None:
     experiment = load_experiment(path)
     assert len(experiment.points) > 1
+    if experiment.points[0].config.system.kind != "matched_teacher":
+        assert all(SYSTEMS[point.config.system.kind].predict(point.config) for point in experiment.points)
+        return
     for point in experiment.points[:: max(1, len(experiment.points) // 4)]:
         predicted = SYSTEMS[point.config.system.kind].predict(point.config)
         mismatched = "bayes_error" not in predicted
