@@ -46,7 +46,6 @@ class Where:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(f"--{name.replace('_', '-')} {value} is less than one; give 1 or more")
-
         self.slurm_options()
 
     def slurm_options(self) -> dict[str, str]:

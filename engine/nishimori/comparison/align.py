@@ -48,7 +48,8 @@ def residuals(
 ) -> list[Residual]:
     """The points that have both an estimate and a prediction of `observable`.
 
-    `predictions` replaces, point by point, the theory that the summaries carry.
+    `predictions` replaces, point by point, the theory that the summaries carry; without it z is theirs, which is of
+    paired differences where theory speaks of every instance.
     """
     rows = []
     for number, summary in enumerate(summaries):
@@ -58,7 +59,8 @@ def residuals(
             continue
         value, error, prediction = estimate["value"], estimate["standard_error"], theory[observable]
         error = math.nan if error is None else error
-        z = z_score(value, error, prediction, summary["instances"])
+        stored = summary["z_scores"].get(observable) if predictions is None else None
+        z = z_score(value, error, prediction, summary["instances"]) if stored is None or not error > 0 else stored
         rows.append(Residual(summary["id"], summary["parameters"], observable, value, error, prediction, z))
     return rows
 

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def parameters(name: str, options: Mapping[str, str], gpus: int, workers: int | 
 def script(folder: Path, tasks: int, asked: Mapping[str, Any]) -> str:
     """The script of an array of so many tasks. Raises BadInput where submitit is not installed."""
     submitit = imported()
-    command = f"python -u -m submitit.core._submit {folder}"
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
     array = {"map_count": tasks} if tasks > 1 else {}
     return submitit.slurm.slurm._make_sbatch_string(command=command, folder=folder, **asked, **array)
 

@@ -20,6 +20,7 @@ from nishimori.description.config import to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import digest, identity
 from nishimori.description.validation import validate
+from nishimori.measurement.error_bars import standard_error_of
 
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
@@ -98,7 +99,7 @@ class Simulation(ABC):
         return None
 
     def _summary(self, config: Any, measured: Mapping[str, Measured]) -> dict[str, Any]:
-        theory = self._theory(config)
+        theory, refusal = self._theory(config)
         last = {name: _last(one) for name, one in measured.items()}
         estimates = {name: estimate(values) for name, (values, _) in last.items()}
         theory |= {name: float(predicted.mean()) for name, (_, predicted) in last.items() if predicted is not None}
@@ -112,6 +113,7 @@ class Simulation(ABC):
             "instances": config.run.instances,
             "estimates": estimates,
             "theory": theory,
+            **({"theory_refusal": refusal} if refusal else {}),
             "z_scores": {name: deviation(*pair, theory.get(name)) for name, pair in last.items() if name in theory},
             "curves": {name: curve(one) for name, one in measured.items() if one.axis},
             "verdict": {"passed": not failures, "failures": failures, "criteria": []},
@@ -119,11 +121,12 @@ class Simulation(ABC):
             "digest": digest({name: one.values.tolist() for name, one in measured.items()}),
         }
 
-    def _theory(self, config: Any) -> dict[str, Any]:
+    def _theory(self, config: Any) -> tuple[dict[str, Any], str]:
+        """Of the parameters alone, and why there is none."""
         try:
-            return self.predict(config)
-        except ValueError:
-            return {}
+            return self.predict(config), ""
+        except ValueError as refusal:
+            return {}, str(refusal)
 
 
 def _last(one: Measured) -> tuple[Array, Array | None]:
@@ -135,8 +138,7 @@ def _last(one: Measured) -> tuple[Array, Array | None]:
 
 def estimate(values: Array) -> dict[str, float]:
     """Mean over instances [instances], and its standard error."""
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return {"value": float(np.mean(values)), "standard_error": error}
+    return {"value": float(np.mean(values)), "standard_error": standard_error_of(values)}
 
 
 def deviation(values: Array, predicted: Array | None, prediction: float | None) -> float:
