@@ -48,6 +48,12 @@ def digests(home: Path) -> dict[str, str]:
     return {path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"] for path in paths}
 
 
+def same_as_far_as(home: Path, whole: dict[str, str]) -> bool:
+    """Whether FEW of the points were done, and came out as in the whole grid."""
+    found = digests(home)
+    return len(found) == len(FEW["data.sample_ratio"]) and found.items() <= whole.items()
+
+
 @contextmanager
 def killer(home: Path, whom: str = "", most: int = 100) -> Iterator[list[int]]:
     """Kill whoever works on point `whom`; or at most so many workers, each at a point that has got on since the last

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from grids import FEW, digests, killer, resume, run, written
+from grids import FEW, digests, killer, resume, run, same_as_far_as, written
 from processes import ENVIRONMENT
 
 from nishimori.cli import main
@@ -133,12 +133,6 @@ def wait_for(home: Path, pattern: str, process: "subprocess.Popen[str]") -> None
     while not list(home.glob(pattern)):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-
-
-def same_as_far_as(home: Path, whole: dict[str, str]) -> bool:
-    """Whether FEW of the points were done, and came out as in the whole grid."""
-    found = digests(home)
-    return len(found) == len(FEW["data.sample_ratio"]) and found.items() <= whole.items()
 
 
 @pytest.mark.parametrize("settings", [{}, {"run__blocks": 2, "sweep": FEW}], ids=["points", "blocks"])

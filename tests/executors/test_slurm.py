@@ -15,7 +15,7 @@ from typing import Any
 
 import fake_slurm
 import pytest
-from grids import FEW, digests, run, written
+from grids import FEW, digests, run, same_as_far_as, written
 from processes import ENVIRONMENT
 
 from nishimori.chains.stop import StopRequest
@@ -48,12 +48,6 @@ class Silent:
 @pytest.fixture
 def slurm(tmp_path: Path) -> dict[str, str]:
     return {**ENVIRONMENT, **fake_slurm.install(tmp_path)}
-
-
-def same_as_far_as(home: Path, whole: dict[str, str]) -> bool:
-    """Whether FEW of the points were done, and came out as in the whole grid."""
-    found = digests(home)
-    return len(found) == len(FEW["data.sample_ratio"]) and found.items() <= whole.items()
 
 
 def started(home: Path, slurm: dict[str, str], command: str = "run", **settings: Any) -> "subprocess.Popen[str]":

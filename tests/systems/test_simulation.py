@@ -121,7 +121,7 @@ def test_a_wrong_theory_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert point["z_scores"]["mean"] < -5
 
 
-def test_the_same_seed_gives_the_same_and_processes_too(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same(tmp_path: Path) -> None:
     experiment = write(tmp_path / "e.toml", document())
     for name in ("one", "two"):
         assert main(["run", str(experiment), "--out", str(tmp_path / name)]) == 0

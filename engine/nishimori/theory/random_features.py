@@ -61,7 +61,7 @@ class Hermite:
         return self.second_moment - float(self.squares[0] + self.squares[1])
 
     def kernel(self, cosine: Array) -> Array:
-        """E g(u) g(v) - (E g)^2 of standard normals of correlation `cosine`."""
+        """E g(u) g(v) - (E g)^2 [any] of standard normals of correlation `cosine` [any]."""
         series = np.polynomial.polynomial.polyval(cosine, np.concatenate([[0.0], self.squares[1:]]))
         same = np.abs(cosine - 1.0) < 1e-12
         return np.where(same, self.second_moment - self.squares[0], series)

@@ -20,7 +20,7 @@ def posterior_mean_errors(
     device: torch.device,
 ) -> NDArray[np.float64]:
     """E (f - y)^2 [instances] of the posterior mean over tau ~ N(0, 1/width), each from a data set of its own of
-    sample_ratio * width rows; exact given the readout."""
+    sample_ratio * width rows, drawn apart from those of the descent; exact given the readout."""
     errors = [
         _error(features, sample_ratio, noise_variance, (*address[:2], instance), device)
         for features, instance in zip(drawn, address[2], strict=True)
