@@ -52,15 +52,14 @@ def test_a_learning_rate_above_the_bound_diverges_as_predicted(tmp_path: Path) -
 
 def test_points_do_not_depend_on_how_many_instances_there_are(tmp_path: Path) -> None:
     """The first instances of a longer run are those of a shorter one, as addresses make them."""
-    import torch
-
+    from nishimori.models.addressed import Draws
     from nishimori.systems.random_features_online.descent import descend, features_drawn
 
     found = []
     for count in (3, 5):
-        address = 0, "0" * 12, range(count)
-        drawn = features_drawn(activation("tanh"), 20, 30, 1, *address)
-        found.append(descend(drawn, 0.5, (1.0, 2.0), address, torch.device("cpu"), lambda *told: None)[:3])
+        draws = Draws.of(0, "0" * 12, range(count))
+        drawn = features_drawn(activation("tanh"), 20, 30, 1, draws)
+        found.append(descend(drawn, 0.5, (1.0, 2.0), draws, lambda *told: None)[:3])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
 
 

@@ -21,6 +21,7 @@ TargetedEstimate = Literal[
     "mutual_information",
 ]
 ActivationName = Literal["identity", "tanh", "tanh2", "tanh2_nonlinear", "erf", "erf_sqrt2", "sin", "relu"]
+GeneratorActivation = Literal["sign", "erf", "relu", "tanh", "erf_sqrt2", "sin"]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,6 +59,23 @@ class ChannelSection(_Section, frozen=True, kw_only=True):
     temperature: Positive | None = None
 
 
+class InputsSection(_Section, frozen=True, kw_only=True):
+    """Inputs of mean 0; "gaussian" are independent normal numbers. power_law: Gaussian, with variances proportional to
+    k^-exponent, of mean 1; covariance: Gaussian, of the matrix in `file` (.npy), whose `digest` is filled in;
+    hidden_manifold: `depth` random layers, a function of `seed`, with this `activation`, from latent_ratio * input_dim
+    numbers. `equivalent` takes Gaussian inputs with the moments of these. Defaults: `description.inputs`."""
+
+    kind: Literal["gaussian", "power_law", "covariance", "hidden_manifold"]
+    exponent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    file: str | None = None
+    digest: str | None = None
+    latent_ratio: Positive | None = None
+    activation: GeneratorActivation | None = None
+    depth: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    seed: NonNegative | None = None
+    equivalent: bool = False
+
+
 class DataSection(_Section, frozen=True, kw_only=True):
     """`sample_ratio` (samples per input dimension) or `samples`. `common` shares teachers and rows between points."""
 
@@ -65,7 +83,7 @@ class DataSection(_Section, frozen=True, kw_only=True):
     samples: Count | None = None
     instances: Count = 16
     test_samples: Count = 1000
-    inputs: Literal["gaussian"] = "gaussian"
+    inputs: Literal["gaussian"] | InputsSection = "gaussian"
     seed: NonNegative = 0
     common: bool = False
 

@@ -12,7 +12,7 @@ from nishimori.description.errors import BadInput
 from nishimori.description.identity import digest, identity
 from nishimori.description.information import with_information_defaults
 from nishimori.description.layers import with_layers_said_once
-from nishimori.description.sense import require_sense, with_batches, with_sampler_defaults
+from nishimori.description.sense import require_sense, with_batches, with_inputs, with_sampler_defaults
 from nishimori.description.sweep import cells, sweep_axes
 from nishimori.description.teacher import with_teacher
 from nishimori.description.validation import unknown_value, validate
@@ -43,7 +43,7 @@ class Experiment:
 
 def resolved(document: Mapping[str, Any]) -> Config:
     """A document of the matched teacher."""
-    sampled = with_sampler_defaults(with_teacher(_said_once(document), _said_once))
+    sampled = with_sampler_defaults(with_teacher(with_inputs(_said_once(document)), _said_once))
     config = with_batches(with_information_defaults(sampled))
     require_sense(config)
     return config
@@ -94,10 +94,19 @@ def _merge_defaults(base: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """The document as validated, defaults written back; swept keys keep the value of the base, if it has one."""
     plain = to_plain(point.config)
     for dotted, value in point.swept.items():
-        section, _, key = dotted.partition(".")
-        for name in [key] if key else value:
-            plain[section][name] = base.get(section, {}).get(name)
+        *sections, last = dotted.split(".")
+        tables = [*sections, last] if not sections else sections
+        for name in [last] if sections else value:
+            _within(plain, tables)[name] = _within(base, tables).get(name)
     return plain
+
+
+def _within(document: Mapping[str, Any], tables: Sequence[str]) -> Any:
+    """The table of tables; an empty one where the document does not have it."""
+    for name in tables:
+        document = document.get(name) or {}
+        document = document if isinstance(document, dict) else {}
+    return document
 
 
 def _point(base: Mapping[str, Any], swept: Mapping[str, Any], kinds: Mapping[str, Resolve]) -> Point:
@@ -131,11 +140,16 @@ def _parse_override(text: str) -> tuple[str, Any]:
 
 
 def _set(document: dict[str, Any], dotted: str, value: Any) -> None:
-    """A dotted key; or several keys of one section, from a table."""
-    section, _, key = dotted.partition(".")
-    if not key and not isinstance(value, dict):
+    """A dotted key, of a section or a table in one; or several keys of one section, from a table."""
+    section, _, rest = dotted.partition(".")
+    *sections, key = [section, rest] if section == "sweep" and rest else dotted.split(".")
+    if not sections and not isinstance(value, dict):
         raise BadInput(f"{dotted} is not a dotted key; write it as section.key, or give tables of its keys")
-    table = document.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise BadInput(f"[{section}] must be a table; write [{section}] on a line of its own")
-    table.update({key: value} if key else value)
+    table = document
+    for depth, section in enumerate(sections or [key]):
+        inner = table.get(section, {})
+        if not isinstance(inner, dict):
+            name = ".".join((sections or [key])[: depth + 1])
+            raise BadInput(f"[{name}] must be a table; write [{name}] on a line of its own")
+        table[section] = table = dict(inner)
+    table.update({key: value} if sections else value)

@@ -5,6 +5,7 @@ import msgspec
 from nishimori.description.blocks import blocks_of
 from nishimori.description.config import Config, sampler_defaults
 from nishimori.description.errors import BadInput
+from nishimori.description.inputs import GAUSSIAN, with_input_defaults
 from nishimori.description.layers import require_integrable_readout
 from nishimori.description.sizes import network_sizes, require_noise, require_weights, sample_count
 from nishimori.description.validation import known_kinds
@@ -38,6 +39,12 @@ def with_sampler_defaults(config: Config) -> Config:
             )
     unsaid = {key: value for key, value in defaults.items() if getattr(section, key) is None and value is not None}
     return msgspec.structs.replace(config, sampler=msgspec.structs.replace(section, **unsaid))
+
+
+def with_inputs(config: Config) -> Config:
+    """What [data] leaves unsaid of structured inputs, said."""
+    inputs = with_input_defaults(config.data.inputs, config.network.input_dim, "data.inputs")
+    return msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, inputs=inputs))
 
 
 def with_batches(config: Config) -> Config:
@@ -93,6 +100,10 @@ def require_sense(config: Config) -> None:
 def _require_controllable(config: Config) -> None:
     if config.control.data_sets is None:
         return
+    if config.data.inputs != GAUSSIAN and config.control.data_sets:
+        raise BadInput(
+            "control.data_sets draws more data sets with independent inputs; set it to 0, or remove data.inputs"
+        )
     if config.channel.kind != "gaussian":
         raise BadInput(
             f'control.data_sets does not go with channel.kind = "{config.channel.kind}": the infinitely wide network '

@@ -59,7 +59,11 @@ def _unknown_key(section: str, key: str, schema: Any) -> str:
 
 
 def _schema_type(section: str, schema: Any) -> Any:
-    return _field_type(schema, section) if section else schema
+    """The struct of a section, or of a table in one: of a union the struct in it."""
+    for name in filter(None, section.split(".")):
+        found = _field_type(schema, name)
+        schema = next((one for one in get_args(found) if hasattr(one, "__struct_fields__")), found)
+    return schema
 
 
 def _field_type(struct: Any, name: str) -> Any:
@@ -67,7 +71,7 @@ def _field_type(struct: Any, name: str) -> Any:
 
 
 def _known_values(dotted: str, schema: Any) -> list[str]:
-    section, _, key = dotted.partition("[")[0].partition(".")
+    section, _, key = dotted.partition("[")[0].rpartition(".")
     return list(dict.fromkeys(_choices(_field_type(_schema_type(section, schema), key))))
 
 

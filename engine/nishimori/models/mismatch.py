@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nishimori.description import Channel, Network, OutputChannel
+from nishimori.models.inputs import InputGenerator
 from nishimori.models.problem import Problem, matched_teacher
 
 
@@ -18,6 +19,7 @@ def mismatched_teacher(
     *,
     teacher_network: Network | None = None,
     teacher_channel: Channel | None = None,
+    inputs: InputGenerator | None = None,
 ) -> Problem:
     """A problem whose student is `network`, `channel` and whose data are those of `matched_teacher` with
     `teacher_network`, `teacher_channel`, from the same random numbers; what is not named is the student's.
@@ -32,7 +34,7 @@ def mismatched_teacher(
     """
     theirs = teacher_network or network, teacher_channel or channel
     _require_same_data(network, channel, *theirs)
-    drawn = matched_teacher(*theirs, samples, instances, seed, test_samples, point)
+    drawn = matched_teacher(*theirs, samples, instances, seed, test_samples, point, inputs=inputs)
     assert drawn.teacher is not None
     teacher = replace(drawn.teacher, network=theirs[0], channel=theirs[1])
     rows = {"test_inputs": drawn.test_inputs, "instances": drawn.instances}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nishimori.description import Channel, Network
 from nishimori.models.forward import batched_network, require_samplable_network
+from nishimori.models.inputs import InputGenerator
 from nishimori.models.label_laws import label_law, require_labels
 from nishimori.models.layout import Layout, Position
 from nishimori.models.own_data import fresh_inputs_of, labels_of, rows_of
@@ -137,31 +138,39 @@ def matched_teacher(
     seed: int = 0,
     test_samples: int = 1000,
     point: str = "",
+    *,
+    inputs: InputGenerator | None = None,
 ) -> Problem:
     """Draw teachers from the prior, Gaussian inputs, noisy labels and a test set.
 
-    Law: weights, biases and inputs iid N(0, 1), scaled in the forward pass; y drawn by the channel given F*(x), for the
-    Gaussian one y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs. 1-5), all channels from the same
-    normal numbers; a fixed readout is 1. `instances` is a count or the identities wanted; an instance depends on (seed,
-    point, its identity) alone, and a larger `samples` or `test_samples` extends the rows of a smaller one.
+    Law: weights, biases and inputs iid N(0, 1), scaled in the forward pass, or inputs of a generator `inputs`; y drawn
+    by the channel given F*(x), for the Gaussian one y = F*(x) + sqrt(noise_variance) N(0, 1) (arXiv 2505.03577, eqs.
+    1-5), all channels from the same normal numbers; a fixed readout is 1. `instances` is a count or the identities
+    wanted; an instance depends on (seed, point, its identity) alone, and a larger `samples` or `test_samples` extends
+    the rows of a smaller one.
 
-    Raises ValueError where a size is below one, or the activation or the channel cannot be sampled.
+    Raises ValueError where a size is below one, the activation or the channel cannot be sampled, or the generator's
+    inputs have another dimension.
     """
     identities = tuple(range(instances)) if isinstance(instances, int) else tuple(instances)
     _require_sizes(samples=samples, instances=len(identities), test_samples=test_samples)
     require_samplable_network(network)
     law = label_law(channel, CPU)
+    if inputs is not None and inputs.input_dim != network.input_dim:
+        raise ValueError(
+            f"inputs have dimension {inputs.input_dim}, the network's input_dim is {network.input_dim}; make them equal"
+        )
     draw = _Draw(random_key(seed, point), _identities(identities, len(identities)))
     weights = layout_of(network, len(identities), 1).empty(torch.float64, CPU)
     for block, first in zip(weights.blocks, weights.layout.first_elements, strict=True):
         fill_normals(block, draw.key, Stream.TEACHER, 0, identities, (0,), first_element=first)
-    inputs = draw.rows(Stream.TRAIN_INPUTS, samples, network.input_dim)
-    test_inputs = draw.rows(Stream.TEST_INPUTS, test_samples, network.input_dim)
-    latent = _latent(network, weights, inputs)
+    rows = draw.inputs(Stream.TRAIN_INPUTS, samples, network.input_dim, inputs)
+    test_inputs = draw.inputs(Stream.TEST_INPUTS, test_samples, network.input_dim, inputs)
+    latent = _latent(network, weights, rows)
     noise = draw.rows(Stream.TRAIN_NOISE, samples, 1).squeeze(-1)
     labels = law.draw(latent, noise)
     teacher = Teacher(weights, latent, test_inputs, _latent(network, weights, test_inputs))
-    return Problem(network, channel, inputs, labels, test_inputs=test_inputs, teacher=teacher, instances=identities)
+    return Problem(network, channel, rows, labels, test_inputs=test_inputs, teacher=teacher, instances=identities)
 
 
 @dataclass(frozen=True)
@@ -174,14 +183,25 @@ class _Draw:
         out = torch.empty(len(self.instances), 1, count, width, dtype=torch.float64, device="cpu")
         return fill_normals(out, self.key, stream, 0, self.instances, (0,)).squeeze(1)
 
+    def inputs(self, stream: Stream, count: int, input_dim: int, generator: InputGenerator | None) -> Tensor:
+        """[instances, count, input_dim], normal numbers through the generator, where there is one."""
+        if generator is None:
+            return self.rows(stream, count, input_dim)
+        normals = _filled(self.rows(stream, count, generator.numbers))
+        made = [torch.cat([generator(part) for part in one.split(ROWS)]) for one in normals]
+        return torch.stack(made)[:, :count].clone()
+
 
 def _latent(network: Network, weights: Position, inputs: Tensor) -> Tensor:
     """F*, always of as many rows at a time: how that of a row is rounded does not depend on how many there are."""
-    samples = inputs.shape[1]
-    filled = torch.cat([inputs, inputs[:, -1:].expand(-1, -samples % ROWS, -1)], dim=1)
-    blocks = filled.split(ROWS, dim=1)
+    samples, blocks = inputs.shape[1], _filled(inputs).split(ROWS, dim=1)
     latent = [batched_network(network, rows, chains=1).forward(weights.blocks).squeeze(1) for rows in blocks]
     return torch.cat(latent, dim=1)[:, :samples].clone()
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """With the last row again, up to whole blocks of ROWS."""
+    return torch.cat([rows, rows[:, -1:].expand(-1, -rows.shape[1] % ROWS, -1)], dim=1)
 
 
 def _require_sizes(**sizes: int) -> None:

@@ -11,12 +11,14 @@ from nishimori.adaptation.calibration import CalibrationRecord, Choice
 from nishimori.description.build import channel_of, network_of
 from nishimori.description.config import Config, SamplerSection, sampler_defaults
 from nishimori.description.errors import BadInput
+from nishimori.description.inputs import GAUSSIAN
 from nishimori.description.sizes import sample_count
 from nishimori.description.teacher import teacher_config
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.device import resolve_device
 from nishimori.models.forward import kernels_of, require_plain_force
 from nishimori.models.mismatch import mismatched_teacher
+from nishimori.models.named_inputs import generator_of
 from nishimori.models.posterior import Posterior
 from nishimori.models.problem import Problem, matched_teacher
 from nishimori.samplers.base import Sampler
@@ -41,6 +43,7 @@ def problem_of(config: Config, point: str, instances: Sequence[int] | None = Non
         "seed": data.seed,
         "test_samples": data.test_samples,
         "point": "" if data.common else point,
+        **({} if data.inputs == GAUSSIAN else {"inputs": generator_of(data.inputs, config.network.input_dim)}),
     }
     if not config.teacher:
         return matched_teacher(*student, **drawn)

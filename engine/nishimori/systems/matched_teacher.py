@@ -20,6 +20,7 @@ from nishimori.description.config import Config, to_plain
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import resolved
 from nishimori.description.identity import identity
+from nishimori.description.inputs import input_parameters, inputs_named
 from nishimori.description.sizes import sample_count
 from nishimori.systems.batches import Outcome, sampled
 from nishimori.systems.branches import branch_estimates, disagreement, sized
@@ -29,6 +30,7 @@ from nishimori.systems.point_blocks import moved_block
 from nishimori.systems.point_information import summary_of
 from nishimori.systems.point_sampling import calibrated, checks_in_experiment, sample_point
 from nishimori.theory.branches import branch_predictions, specialises
+from nishimori.theory.input_spectra import input_spectrum
 
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
@@ -68,6 +70,7 @@ class MatchedTeacher:
             **({} if network.readout == "gaussian" else {"readout": network.readout}),
             **({} if network.weight_variance == 1 else {"weight_variance": network.weight_variance}),
             **({} if network.bias_variance == 0 else {"bias_variance": network.bias_variance}),
+            **input_parameters(config.data.inputs),
         }
 
     def predict(self, config: Config) -> dict[str, Any]:
@@ -79,14 +82,19 @@ class MatchedTeacher:
         """The same for any parameters, between the points too; but for branches, sizes enter through their ratios
         alone. Of a student that differs from its teacher, a conjecture (see `nishimori.theory.mismatch`)."""
         if names_teacher(parameters):
+            _require_independent(parameters, "a student unlike its teacher")
             return predict_apart(parameters, self._predict_matched, described)
         return self._predict_matched(parameters)
 
     def _predict_matched(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         network, channel = described(parameters)
         if specialises(network):
+            _require_independent(parameters, "branches")
             return branch_predictions(sized(network, parameters), channel, parameters["sample_ratio"])
-        prediction = theory.predict(network, channel, parameters["sample_ratio"], conjecture=True).to_dict()
+        spectrum = input_spectrum(inputs_named(parameters), parameters["input_dim"])
+        prediction = theory.predict(
+            network, channel, parameters["sample_ratio"], conjecture=True, input_spectrum=spectrum
+        ).to_dict()
         same = {"replica_overlap": "overlap", "replica_function_overlap": "function_overlap"}
         return {**prediction, **{name: prediction[of] for name, of in same.items()}}
 
@@ -183,6 +191,11 @@ class MatchedTeacher:
             return self.predict(config), ""
         except ValueError as refusal:
             return None, str(refusal)
+
+
+def _require_independent(parameters: Mapping[str, Any], what: str) -> None:
+    if "inputs" in parameters:
+        raise ValueError(f"theory of {what} is known for independent inputs alone")
 
 
 def described(parameters: Mapping[str, Any]) -> tuple[Network, Channel]:

@@ -37,3 +37,5 @@ class Stream(IntEnum):
     PREDICTIVE = 24  # label noise of predictive draws, step = draw, element = row of the test set
     REFERENCE_PRIOR = 25  # networks of the prior whose overlaps with the teacher are chance, element = parameter
     FEATURES = 26  # frozen rows of random features, element = row * dim + column
+    GENERATOR = 27  # weights of random generators of inputs, step = layer, element = row * columns + column
+    GENERATOR_LATENTS = 28  # latents by which moments of inputs are estimated, element = row * numbers + column

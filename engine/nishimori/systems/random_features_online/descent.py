@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nishimori.models.activation_kernel import torch_function
+from nishimori.models.addressed import Draws
 from nishimori.theory.random_features import Features
-from nishimori_kernels.rng import Stream, fill_normals, random_key
+from nishimori_kernels.rng.streams import Stream
 
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
@@ -22,35 +23,22 @@ NUMBERS = 1 << 25
 """In the largest array of a chunk of steps, whose features are computed together."""
 
 
-def rows_drawn(
-    count: int, dim: int, stream: Stream, seed: int, point: str, instances: Sequence[int], device: torch.device
-) -> Tensor:
-    """[instances, count, dim] of length sqrt(dim), in random directions; float64."""
-    out = torch.empty(len(instances), 1, count * dim, dtype=torch.float64, device=device)
-    drawn = fill_normals(out, random_key(seed, point), stream, 0, instances, (0,)).view(len(instances), count, dim)
-    return drawn * (math.sqrt(dim) / drawn.norm(dim=2, keepdim=True))
-
-
-def features_drawn(
-    activation: "Activation", dim: int, width: int, units: int, seed: int, point: str, instances: Sequence[int]
-) -> list[Features]:
-    """One an instance; the teacher's readouts are 1."""
-    cpu = torch.device("cpu")
-    student = rows_drawn(width, dim, Stream.FEATURES, seed, point, instances, cpu).numpy()
-    teacher = rows_drawn(units, dim, Stream.TEACHER, seed, point, instances, cpu).numpy()
-    return [Features(activation, *rows, np.ones(units)) for rows in zip(student, teacher, strict=True)]
+def features_drawn(activation: "Activation", dim: int, width: int, units: int, draws: Draws) -> list[Features]:
+    """One an instance, with rows of length sqrt(dim) in random directions; the teacher's readouts are 1."""
+    student, teacher = draws.rows(Stream.FEATURES, width, dim), draws.rows(Stream.TEACHER, units, dim)
+    rows = [(drawn * (math.sqrt(dim) / drawn.norm(dim=2, keepdim=True))).cpu().numpy() for drawn in (student, teacher)]
+    return [Features(activation, *pair, np.ones(units)) for pair in zip(*rows, strict=True)]
 
 
 def descend(
     drawn: Sequence[Features],
     learning_rate: float,
     times: Sequence[float],
-    address: tuple[int, str, Sequence[int]],
-    device: torch.device,
+    draws: Draws,
     progress: "Progress",
 ) -> Array:
-    """Error [instances, times] from readout 0 on, exact given the readout; `address` is seed, point and instances of
-    the inputs, element = step * dim + column."""
+    """Error [instances, times] from readout 0 on, exact given the readout; the input of a step is a row of `draws`."""
+    device = draws.device
     student = torch.tensor(np.stack([one.student for one in drawn]), device=device)
     teacher = torch.tensor(np.stack([one.teacher for one in drawn]), device=device)
     dim, mean = student.shape[2], drawn[0].mean
@@ -62,7 +50,7 @@ def descend(
     for end in ends:
         while step < end:
             count = min(end - step, max(1, NUMBERS // (len(drawn) * max(student.shape[1:]))))
-            inputs = _inputs(step, count, dim, address, device)
+            inputs = draws.rows(Stream.TRAIN_INPUTS, count, dim, step)
             hidden = phi(inputs @ student.mT / math.sqrt(dim)) - mean
             labels = (phi(inputs @ teacher.mT / math.sqrt(dim)) - mean).sum(2)
             for row in range(count):
@@ -73,16 +61,6 @@ def descend(
             progress("descent", step, ends[-1], math.nan)
         found.append(_error(readout, *moments))
     return torch.stack(found, dim=1).cpu().numpy()
-
-
-def _inputs(step: int, count: int, dim: int, address: tuple[int, str, Sequence[int]], device: torch.device) -> Tensor:
-    """[instances, count, dim], those of the steps from `step` on."""
-    seed, point, instances = address
-    out = torch.empty(len(instances), 1, count * dim, dtype=torch.float64, device=device)
-    key = random_key(seed, point)
-    return fill_normals(out, key, Stream.TRAIN_INPUTS, 0, instances, (0,), first_element=step * dim).view(
-        len(instances), count, dim
-    )
 
 
 def _error(readout: Tensor, among: Tensor, across: Tensor, of_teacher: Tensor) -> Tensor:

@@ -2,49 +2,37 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from nishimori.models.activation_kernel import torch_function
+from nishimori.models.addressed import Draws
 from nishimori.theory.random_features import Features
-from nishimori_kernels.rng import Stream, fill_normals, random_key
+from nishimori_kernels.rng.streams import Stream
 
 
 def posterior_mean_errors(
-    drawn: Sequence[Features],
-    sample_ratio: float,
-    noise_variance: float,
-    address: tuple[int, str, Sequence[int]],
-    device: torch.device,
+    drawn: Sequence[Features], sample_ratio: float, noise_variance: float, draws: Draws
 ) -> NDArray[np.float64]:
     """E (f - y)^2 [instances] of the posterior mean over tau ~ N(0, 1/width), each from a data set of its own of
     sample_ratio * width rows, drawn apart from those of the descent; exact given the readout."""
-    errors = [
-        _error(features, sample_ratio, noise_variance, (*address[:2], instance), device)
-        for features, instance in zip(drawn, address[2], strict=True)
-    ]
+    each = [replace(draws, instances=(instance,)) for instance in draws.instances]
+    errors = [_error(*pair, sample_ratio, noise_variance) for pair in zip(drawn, each, strict=True)]
     return np.array(errors)
 
 
-def _error(
-    features: Features, sample_ratio: float, noise_variance: float, address: tuple[int, str, int], device: torch.device
-) -> float:
+def _error(features: Features, draws: Draws, sample_ratio: float, noise_variance: float) -> float:
     width, dim = features.student.shape
-    count = max(1, round(sample_ratio * width))
-    inputs = _normals(Stream.TEST_INPUTS, count * dim, address, device).view(count, dim) / math.sqrt(dim)
+    count, device = max(1, round(sample_ratio * width)), draws.device
+    inputs = draws.rows(Stream.TEST_INPUTS, count, dim)[0] / math.sqrt(dim)
     phi = torch_function(features.activation, device)
     hidden = phi(inputs @ torch.tensor(features.student, device=device).mT) - features.mean
     labels = (phi(inputs @ torch.tensor(features.teacher, device=device).mT) - features.mean).sum(1)
-    labels += math.sqrt(noise_variance) * _normals(Stream.TRAIN_NOISE, count, address, device)
+    labels += math.sqrt(noise_variance) * draws.rows(Stream.TRAIN_NOISE, count, 1).flatten()
     ridge = width * noise_variance * torch.eye(width, dtype=torch.float64, device=device)
     readout = torch.linalg.solve(hidden.mT @ hidden + ridge, hidden.mT @ labels).cpu().numpy()
     among, across, of_teacher = features.moments
     return float(readout @ among @ readout - 2 * readout @ across + of_teacher)
-
-
-def _normals(stream: Stream, count: int, address: tuple[int, str, int], device: torch.device) -> torch.Tensor:
-    seed, point, instance = address
-    out = torch.empty(1, 1, count, dtype=torch.float64, device=device)
-    return fill_normals(out, random_key(seed, point), stream, 0, (instance,), (0,)).flatten()

@@ -90,16 +90,17 @@ class RandomFeaturesOnline(Simulation):
         return {"plateau": parameters["units"] * limit}
 
     def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+        from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
         from nishimori.systems.random_features_online.descent import descend, features_drawn
         from nishimori.systems.random_features_online.posterior import posterior_mean_errors
 
         network, times, rate = config.network, config.descent.times, config.descent.learning_rate
-        address = config.run.seed, identity(config), range(config.run.instances)
+        instances, device = range(config.run.instances), resolve_device(config.run.device)
+        draws = Draws.of(config.run.seed, identity(config), instances, device)
         width = max(1, round(network.width_ratio * network.input_dim))
-        drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, *address)
-        device = resolve_device(config.run.device)
-        errors = descend(drawn, rate, times, address, device, progress)
+        drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, draws)
+        errors = descend(drawn, rate, times, draws, progress)
         dense = np.geomspace(times[0] / 1.2, times[-1], LINE)
         solved = np.array([features.errors(rate, [*times, *dense]) for features in drawn])
         predicted, line = solved[:, : len(times)], (dense, solved[:, len(times) :].mean(axis=0))
@@ -111,5 +112,5 @@ class RandomFeaturesOnline(Simulation):
             return measured
         twin = config.posterior.sample_ratio, config.posterior.noise_variance
         known = np.array([features.posterior_mean_error(*twin) for features in drawn])
-        found = posterior_mean_errors(drawn, *twin, address, device)
+        found = posterior_mean_errors(drawn, *twin, draws)
         return {**measured, "posterior_mean_error": Measured(found, known)}
