@@ -30,10 +30,16 @@ def changed(**settings: Any) -> dict[str, Any]:
 
 
 def write(path: Path, document: dict[str, Any]) -> Path:
-    """Write a document of tables of numbers, strings and lists as TOML."""
+    """Write a document of tables of numbers, strings, lists and tables as TOML."""
     lines = []
     for section, table in document.items():
         lines.append(f"[{section}]")
-        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items()]
+        lines += [f"{json.dumps(key)} = {_value(value)}" for key, value in table.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from nishimori.models.collapsed import CollapsedPosterior
     from nishimori.models.density import DensityTarget
+    from nishimori.models.inputs import GaussianInputs, HiddenManifoldInputs, IndependentInputs, ModuleInputs
     from nishimori.models.likelihoods import CategoricalLikelihood, GaussianLikelihood
     from nishimori.models.mismatch import mismatched_teacher
     from nishimori.models.module import ModuleTarget
@@ -49,6 +50,10 @@ _HOMES = {
     "ProbitChannel": "nishimori.description",
     "CollapsedPosterior": "nishimori.models.collapsed",
     "DensityTarget": "nishimori.models.density",
+    "GaussianInputs": "nishimori.models.inputs",
+    "HiddenManifoldInputs": "nishimori.models.inputs",
+    "IndependentInputs": "nishimori.models.inputs",
+    "ModuleInputs": "nishimori.models.inputs",
     "CategoricalLikelihood": "nishimori.models.likelihoods",
     "GaussianLikelihood": "nishimori.models.likelihoods",
     "ModuleTarget": "nishimori.models.module",
@@ -82,8 +87,12 @@ __all__ = [
     "CollapsedPosterior",
     "DensityTarget",
     "GaussianChannel",
+    "GaussianInputs",
     "GaussianLikelihood",
+    "HiddenManifoldInputs",
+    "IndependentInputs",
     "LogisticChannel",
+    "ModuleInputs",
     "ModuleTarget",
     "Network",
     "OutputChannel",

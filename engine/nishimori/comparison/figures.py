@@ -74,6 +74,8 @@ def label_text(label: dict[str, Any]) -> str:
 def _said(name: str, value: Any) -> str:
     if name.startswith(OF_TEACHER):
         return f"teacher {_said(name.removeprefix(OF_TEACHER), value)}"
+    if name == "inputs_equivalent":
+        return "Gaussian equivalent" if value else "true inputs"
     numbers = value if isinstance(value, list) else [value]
     if not all(isinstance(number, int | float) for number in numbers):
         return value_text(value)

@@ -15,7 +15,14 @@ CURVE_POINTS = 200
 QUADRATURE_POINTS = 50
 """Of a curve where some channel has no closed form, and every point takes its time."""
 
-UNSAID = {"readout": "gaussian", "channel": "gaussian", "weight_variance": 1.0, "bias_variance": 0.0}
+UNSAID = {
+    "readout": "gaussian",
+    "channel": "gaussian",
+    "weight_variance": 1.0,
+    "bias_variance": 0.0,
+    "inputs": "gaussian",
+    "inputs_equivalent": False,
+}
 """Parameters that a point has only where they are something else."""
 
 OF_TEACHER = "teacher_"

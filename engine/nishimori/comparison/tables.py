@@ -44,6 +44,7 @@ def describe(parameters: Mapping[str, Any]) -> str:
         f"{value_text(parameters['activation'])} L={parameters['depth']} d={parameters['input_dim']} "
         f"alpha={parameters['sample_ratio']:g} {channel}Delta={parameters['noise_variance']:g}"
         + "".join(f" {name}={value_text(parameters[name])}" for name in VARIANCES if name in parameters)
+        + (f" inputs {of_inputs(parameters)}" if of_inputs(parameters) else "")
         + (f" teacher {of_teacher(parameters)}" if of_teacher(parameters) else "")
     )
 
@@ -59,10 +60,22 @@ def of_teacher(parameters: Mapping[str, Any]) -> str:
     return " ".join(f"{SHORT.get(name, name)}={value_text(value)}" for name, value in apart.items())
 
 
+OF_INPUTS = "inputs_"
+
+
+def of_inputs(parameters: Mapping[str, Any]) -> str:
+    """What the inputs are; empty where they are independent normal numbers."""
+    said = {name.removeprefix(OF_INPUTS): value for name, value in parameters.items() if name.startswith(OF_INPUTS)}
+    words = [name if value is True else f"{name}={value_text(value)}" for name, value in said.items()]
+    words = [word.removeprefix("activation=") for word in words]
+    return " ".join([parameters["inputs"], *words]) if "inputs" in parameters else ""
+
+
 def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str:
     """One line a point: parameters, measured, theory, z, acceptance, verdict. Channel and variances of weights and
     biases are columns where some point has others than the Gaussian one, 1 and 0, the teacher where some teacher has
-    parameters of its own, and what theory rests on where some of it is a conjecture."""
+    parameters of its own, inputs where they are no independent normal numbers, and what theory rests on where some of
+    it is a conjecture."""
     if not all(DEEP_NETWORK <= set(summary["parameters"]) for summary in summaries):
         return _plain_table(summaries, observable)
     header = ["activation", "L", "d", "alpha", "Delta", observable, "theory", "z", "acceptance", "verdict"]
@@ -71,6 +84,9 @@ def comparison_table(summaries: Sequence[Mapping[str, Any]], observable: str) ->
         if any(name in summary["parameters"] for summary in summaries):
             values = [value_text(value_of(summary["parameters"], name)) for summary in summaries]
             header, rows = [name, *header], [[value, *row] for value, row in zip(values, rows, strict=True)]
+    inputs = [of_inputs(summary["parameters"]) for summary in summaries]
+    if any(inputs):
+        header, rows = ["inputs", *header], [[said or "gaussian", *row] for said, row in zip(inputs, rows, strict=True)]
     teachers = [of_teacher(summary["parameters"]) for summary in summaries]
     if any(teachers):
         header, rows = ["teacher", *header], [[said or "-", *row] for said, row in zip(teachers, rows, strict=True)]

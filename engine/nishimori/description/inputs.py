@@ -49,10 +49,12 @@ def latent_dim(inputs: InputsSection, input_dim: int) -> int:
 
 
 def input_parameters(inputs: Inputs) -> dict[str, Any]:
-    """What names these inputs among the parameters of a point: nothing for "gaussian"."""
+    """What names these inputs among the parameters of a point: nothing for "gaussian", nor for a depth of 1."""
     if not isinstance(inputs, InputsSection):
         return {}
     said = {f"inputs_{name}": getattr(inputs, name) for name in KEYS[inputs.kind] if name not in ("digest", "seed")}
+    if said.get("inputs_depth") == 1:
+        said.pop("inputs_depth")
     return {"inputs": inputs.kind, **said, **({"inputs_equivalent": True} if inputs.equivalent else {})}
 
 
@@ -70,10 +72,8 @@ def covariance_in(file: str, input_dim: int, key: str = "inputs") -> NDArray[np.
         matrix = np.load(file, allow_pickle=False)
     except FileNotFoundError:
         raise BadInput(f"{key}.file = {file!r}: no such file; give the path of a .npy file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(
-            f"{key}.file = {file!r} cannot be read as a .npy array ({error}); save it with numpy.save"
-        ) from None
+    except (OSError, ValueError, EOFError):
+        raise BadInput(f"{key}.file = {file!r} is no .npy array of numbers; write it with numpy.save") from None
     if not isinstance(matrix, np.ndarray) or matrix.shape != (input_dim, input_dim) or matrix.dtype.kind not in "fiu":
         raise BadInput(f"{key}.file = {file!r} must hold a [{input_dim}, {input_dim}] matrix of real numbers; save one")
     matrix = matrix.astype(np.float64)

@@ -101,9 +101,7 @@ def _require_controllable(config: Config) -> None:
     if config.control.data_sets is None:
         return
     if config.data.inputs != GAUSSIAN and config.control.data_sets:
-        raise BadInput(
-            "control.data_sets draws more data sets with independent inputs; set it to 0, or remove data.inputs"
-        )
+        raise BadInput("control.data_sets draws data sets with independent inputs; set it to 0, or remove data.inputs")
     if config.channel.kind != "gaussian":
         raise BadInput(
             f'control.data_sets does not go with channel.kind = "{config.channel.kind}": the infinitely wide network '

@@ -1,7 +1,8 @@
 """Online learning of both layers on structured inputs (arXiv 2006.14709, 1909.11500): descent beside the equations of
 the Gaussian equivalent. Importing this never imports torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -53,8 +54,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     run: SimulationSection = SimulationSection()
 
 
+@dataclass(frozen=True)
 class HiddenManifoldOnline(Simulation):
-    """Two-layer student of structured inputs, the teacher on what they are made of."""
+    """Two-layer student of structured inputs, the teacher on what they are made of.
+
+    `generator`, of an input dimension, replaces the inputs that an experiment file names by those of one's own: such a
+    system is registered under a kind of its own."""
+
+    generator: "Callable[[int], InputGenerator] | None" = None
 
     schema = Config
     papers = ("arXiv 2006.14709", "arXiv 1909.11500")
@@ -78,18 +85,14 @@ class HiddenManifoldOnline(Simulation):
         return {}
 
     def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
-        from nishimori.models.named_inputs import generator_of
-
-        return self.measure_on(generator_of(config.inputs, config.network.input_dim), config, progress)
-
-    def measure_on(self, generator: "InputGenerator", config: Config, progress: "Progress") -> dict[str, Measured]:
-        """The same on inputs of any generator of this input_dim, whatever config.inputs says."""
         from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
+        from nishimori.models.named_inputs import generator_of
         from nishimori.systems.hidden_manifold_online.descent import Descent, drawn_starts
         from nishimori.theory.hidden_manifold import OnlineDescent, Spectrum
 
         network, descent = config.network, config.descent
+        generator = self._own(config) or generator_of(config.inputs, network.input_dim)
         draws = Draws.of(
             config.run.seed, identity(config), range(config.run.instances), resolve_device(config.run.device)
         )
@@ -103,6 +106,12 @@ class HiddenManifoldOnline(Simulation):
         count = len(descent.times)
         line = (dense, solved[:, count:].mean(axis=0))
         return {"error": Measured(errors, solved[:, :count], "time", descent.times, line)}
+
+    def _own(self, config: Config) -> "InputGenerator | None":
+        found, dim = self.generator and self.generator(config.network.input_dim), config.network.input_dim
+        if found and found.input_dim != dim:
+            raise BadInput(f"network.input_dim = {dim}, but the generator makes {found.input_dim} inputs; give that")
+        return found
 
 
 def _range(times: tuple[float, ...]) -> tuple[float, float]:
