@@ -2,7 +2,7 @@
 equivalents."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -32,37 +32,31 @@ class InputGenerator(ABC):
     def numbers(self) -> int:
         return self.latent_dim
 
-    @property
-    @abstractmethod
+    @cached_property
     def moments(self) -> InputMoments:
         """What a Gaussian equivalent keeps of the law."""
+        return self._moments()
+
+    @abstractmethod
+    def _moments(self) -> InputMoments: ...
 
     @abstractmethod
     def __call__(self, normals: Tensor) -> Tensor:
         """[..., numbers] to [..., input_dim], float64, on the device of `normals`."""
 
 
-@dataclass(frozen=True, eq=False)
 class IndependentInputs(InputGenerator):
     """x = sqrt(variances) * c; `variances` [input_dim]."""
 
-    variances: Array
+    def __init__(self, variances: ArrayLike) -> None:
+        self._deviations = np.sqrt(np.asarray(variances, dtype=np.float64))
+        self.input_dim = self.latent_dim = len(self._deviations)
 
-    @property
-    def input_dim(self) -> int:
-        return len(self.variances)
-
-    @property
-    def latent_dim(self) -> int:
-        return len(self.variances)
-
-    @property
-    def moments(self) -> InputMoments:
-        deviations = np.sqrt(self.variances)
-        return InputMoments(np.zeros(self.input_dim), np.diag(self.variances), np.diag(deviations))
+    def _moments(self) -> InputMoments:
+        return InputMoments(np.zeros(self.input_dim), np.diag(self._deviations**2), np.diag(self._deviations))
 
     def __call__(self, normals: Tensor) -> Tensor:
-        return normals * torch.tensor(np.sqrt(self.variances), device=normals.device)
+        return normals * torch.tensor(self._deviations, device=normals.device)
 
 
 class GaussianInputs(InputGenerator):
@@ -75,7 +69,7 @@ class GaussianInputs(InputGenerator):
     def __init__(self, moments: InputMoments | ArrayLike) -> None:
         if not isinstance(moments, InputMoments):
             moments = InputMoments.gaussian(_covariance(moments))
-        self._moments = InputMoments(np.zeros(moments.input_dim), moments.covariance, moments.cross)
+        self._kept = InputMoments(np.zeros(moments.input_dim), moments.covariance, moments.cross)
         self.input_dim, self.latent_dim = moments.input_dim, moments.latent_dim
         left = moments.covariance - moments.cross @ moments.cross.T
         eigenvalues, vectors = np.linalg.eigh(left)
@@ -90,9 +84,8 @@ class GaussianInputs(InputGenerator):
     def numbers(self) -> int:
         return self.latent_dim + self._own.shape[1]
 
-    @property
-    def moments(self) -> InputMoments:
-        return self._moments
+    def _moments(self) -> InputMoments:
+        return self._kept
 
     def __call__(self, normals: Tensor) -> Tensor:
         latent, own = normals.split([self.latent_dim, self._own.shape[1]], dim=-1)
@@ -115,8 +108,7 @@ class HiddenManifoldInputs(InputGenerator):
             _rows(number, *shape, seed) for number, shape in enumerate(zip(widths[1:], widths, strict=False))
         ]
 
-    @cached_property
-    def moments(self) -> InputMoments:
+    def _moments(self) -> InputMoments:
         return through_layers([layer.numpy() for layer in self._layers], self.activation)
 
     @cached_property
@@ -148,8 +140,7 @@ class ModuleInputs(InputGenerator):
         self._dtype = next((parameter.dtype for parameter in module.parameters()), torch.float64)
         self.input_dim = self._raw(torch.zeros(2, latent_dim, dtype=torch.float64)).shape[1]
 
-    @cached_property
-    def moments(self) -> InputMoments:
+    def _moments(self) -> InputMoments:
         return estimated_moments(self._raw, self.latent_dim, self.samples, self.seed)
 
     @cached_property
@@ -171,9 +162,7 @@ class ModuleInputs(InputGenerator):
         return found.reshape(*normals.shape[:-1], -1)
 
 
-def estimated_moments(
-    function: InputGenerator | torch.nn.Module, numbers: int, samples: int, seed: int = 0
-) -> InputMoments:
+def estimated_moments(function: Callable[[Tensor], Tensor], numbers: int, samples: int, seed: int = 0) -> InputMoments:
     """Mean, Omega and Phi of a `function` of `numbers` standard normals, averaged over `samples` draws in one streaming
     pass; entries have errors of order 1/sqrt(samples). Draws depend on (seed, row)."""
     rows, total = max(2, CHUNK // numbers), None

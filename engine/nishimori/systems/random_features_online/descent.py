@@ -27,7 +27,7 @@ def features_drawn(activation: "Activation", dim: int, width: int, units: int, d
     """One an instance, with rows of length sqrt(dim) in random directions; the teacher's readouts are 1."""
     student, teacher = draws.rows(Stream.FEATURES, width, dim), draws.rows(Stream.TEACHER, units, dim)
     rows = [(drawn * (math.sqrt(dim) / drawn.norm(dim=2, keepdim=True))).cpu().numpy() for drawn in (student, teacher)]
-    return [Features(activation, *pair, np.ones(units)) for pair in zip(*rows, strict=True)]
+    return [Features(activation, *pair, np.ones(units)) for pair in zip(rows[0], rows[1], strict=True)]
 
 
 def descend(
