@@ -41,6 +41,11 @@ SYMBOLS = {
     "width_ratio": r"hidden units per input  $k/d$",
     "error": r"error  $E(f - y)^2 / 2$",
     "plateau": r"plateau of the error  $\varepsilon^*$",
+    "width": r"width  $n$",
+    "evidence_gain": r"evidence gained by learned features  $n \, \Delta \log p$  (nats)",
+    "evidence_gain_of_means": r"evidence gained, from means over draws  $n \, \Delta \log p$  (nats)",
+    "evidence_gain_of_weighed": r"evidence gained, by importance sampling  $n \, \Delta \log p$  (nats)",
+    "prior_divergence": r"divergence from the prior  $n \, \mathrm{KL}$  (nats)",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {
@@ -56,6 +61,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
 COMPANION_STYLE: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 1.2}
+RIVAL_STYLES = ("--", "-.", ":")
+"""Of other theories than the line's."""
 MOST_INSIDE = 9
 """Legend entries that find room among points and lines; more of them go beside."""
 
@@ -251,6 +258,8 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
         return
     if np.isfinite(line.companion).any():
         axes.plot(line.x, line.companion, color=colour, marker="_", markersize=11, zorder=2, **COMPANION_STYLE)
+    for rival, style in zip(line.rivals.values(), RIVAL_STYLES, strict=False):
+        axes.plot(line.x, rival, color=colour, linestyle=style, linewidth=1.2, zorder=1)
     axes.errorbar(
         line.x,
         line.value,
@@ -280,6 +289,8 @@ def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
         axes.plot([], [], color=grey, linewidth=1.4, label=theory)
     if any(np.isfinite(line.companion).any() for line in series):
         axes.plot([], [], color=grey, label="infinitely wide network at this $d$", **COMPANION_STYLE)
+    for rival, style in zip(dict.fromkeys(name for line in series for name in line.rivals), RIVAL_STYLES, strict=False):
+        axes.plot([], [], color=grey, linestyle=style, linewidth=1.2, label=rival)
     if any(len(line.curve) and line.branch for line in series):
         axes.plot([], [], color=grey, linestyle="--", linewidth=1.4, label="branches")
     if any(line.prior_level is not None for line in series):

@@ -130,21 +130,21 @@ def deep_linear_changes(inputs: ArrayLike, widths: Sequence[int], evidence: Evid
 
 def sampled_kernel_changes(
     inputs: ArrayLike, widths: Sequence[int], activation: Activation, evidence: Evidence, normals: Array
-) -> list[tuple[Array, Array]]:
-    """`kernel_changes` and their standard errors, fourth moments by Monte Carlo over `normals` [draws, p], independent
-    N(0, 1): for activations and inputs that have neither a closed form nor a quadrature. Errors are from batches."""
+) -> Array:
+    """Independent estimates of `kernel_changes`, [BATCHES, layers, p, p], of which the mean is taken and the scatter is
+    the error: fourth moments are Monte Carlo averages over `normals` [draws, p], independent N(0, 1), a batch of them
+    an estimate. For activations and inputs that have neither a closed form nor a quadrature."""
     if len(normals) < 2 * BATCHES:
         raise ValueError(f"give at least {2 * BATCHES} draws of normals, got {len(normals)}")
-    batches = []
+    found = []
     for batch in np.array_split(normals, BATCHES):
 
         def moments(phi: Activation, covariance: Array, drawn: Array = batch) -> Array:
             return sampled_fourth_moments(phi, covariance, drawn)[0]
 
         fluctuations = kernel_fluctuations(inputs, widths, activation, evidence.weight_variance, moments)
-        batches.append(kernel_changes(fluctuations, evidence))
-    layers = [np.array(layer) for layer in zip(*batches, strict=True)]
-    return [(layer.mean(axis=0), layer.std(axis=0, ddof=1) / np.sqrt(BATCHES)) for layer in layers]
+        found.append(kernel_changes(fluctuations, evidence))
+    return np.array(found)
 
 
 def divergence_from_prior(fluctuations: KernelFluctuations, evidence: Evidence) -> float:

@@ -37,3 +37,5 @@ class Stream(IntEnum):
     PREDICTIVE = 24  # label noise of predictive draws, step = draw, element = row of the test set
     REFERENCE_PRIOR = 25  # networks of the prior whose overlaps with the teacher are chance, element = parameter
     FEATURES = 26  # frozen rows of random features, element = row * dim + column
+    KERNEL_FLOW = 35  # networks of the prior that draws flow to, step = draw, element = parameter
+    KERNEL_FLOW_TIME = 36  # the uniform of how far a draw has flown, step = draw
