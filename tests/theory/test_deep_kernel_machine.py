@@ -63,6 +63,24 @@ def test_other_machines_have_not_that_of_networks() -> None:
     assert np.abs(change - network).max() > 0.1 * np.abs(network).max()
 
 
+def test_as_many_outputs_as_units_are_its_limit() -> None:
+    """A linear network of one layer on one input has K = k chi^2_n / n, and its posterior is a quadrature. Where n_d
+    = n grow, the machine has its mean, up to 1/n, and the first order in 1/n has not."""
+    gap, missed = [], []
+    for width in (100, 400):
+        labels = np.full((1, width), 2.0)
+        evidence = Evidence(labels, 0.5)
+        logs = np.linspace(-3, 3, 20_001)
+        ratios = np.exp(logs)
+        energy = 0.5 * width * (ratios - logs) - np.array([evidence.log(np.array([[ratio]])) for ratio in ratios])
+        weights = np.exp(energy.min() - energy)
+        mean = float(weights @ ratios / weights.sum())
+        machine = DeepKernelMachine.of(np.ones((1, 1)), (width,), activation("identity"), evidence)
+        gap.append(abs(float(machine.maximised()[0][0, 0]) - mean))
+        missed.append(abs(1 + float(deep_linear_changes(np.ones((1, 1)), (width,), evidence)[0][0, 0]) - mean))
+    assert gap[0] < 0.01 and gap[1] == pytest.approx(gap[0] / 4, rel=0.1) and min(missed) > 0.2
+
+
 def test_what_has_no_maximum_is_refused() -> None:
     inputs, evidence = data()
     with pytest.raises(ValueError, match="must be positive, one a hidden layer"):

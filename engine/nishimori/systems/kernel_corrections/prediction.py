@@ -1,6 +1,7 @@
 """What theory has for the kernels of a point."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,41 +21,55 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """`changes` <K^(l)> - E K^(l) to first order; `wide` K_inf^(L); `gain_error` where fourth moments are sampled."""
+    """Of a network on `inputs` [samples, input_dim]. Fourth moments are exact, or averages over so many `sampled` draws
+    of the `seed`."""
 
     network: Network
     inputs: Array
     evidence: Evidence
-    wide: Array
-    changes: tuple[Array, ...]
-    gain_error: float | None
-
-    @classmethod
-    def of(
-        cls, network: Network, inputs: Array, labels: Array, noise_variance: float, seed: int, sampled: int | None
-    ) -> "Predicted":
-        """Fourth moments are exact, or averages over so many `sampled` draws. Raises ValueError as
-        `kernel_fluctuations` does."""
-        weight, phi = network.weight_variances[-1], network.activations[0]
-        evidence = Evidence(labels, noise_variance, weight)
-        machine = DeepKernelMachine.of(inputs, network.widths, phi, evidence)
-        wide = machine.wide_kernels()[-1]
-        if sampled is None:
-            changes = kernel_changes(kernel_fluctuations(inputs, network.widths, phi, weight), evidence)
-            return cls(network, inputs, evidence, wide, changes, None)
-        batches = sampled_kernel_changes(inputs, network.widths, phi, evidence, _normals(sampled, len(inputs), seed))
-        gains = [network.widths[-1] * evidence_gain(batch[-1], wide, evidence) for batch in batches]
-        error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
-        return cls(network, inputs, evidence, wide, tuple(np.mean(batches, axis=0)), error)
+    seed: int
+    sampled: int | None = None
 
     @property
     def width(self) -> int:
         return self.network.widths[-1]
 
+    @cached_property
+    def machine(self) -> DeepKernelMachine:
+        return DeepKernelMachine.of(self.inputs, self.network.widths, self.network.activations[0], self.evidence)
+
+    @cached_property
+    def wide(self) -> Array:
+        """K_inf^(L)."""
+        return self.machine.wide_kernels()[-1]
+
+    @cached_property
+    def estimates(self) -> Array:
+        """<K^(l)> - E K^(l) to first order, [estimates, layers, samples, samples]: one, or several where fourth
+        moments are sampled. Raises ValueError as `kernel_fluctuations` does."""
+        widths, phi = self.network.widths, self.network.activations[0]
+        if self.sampled is not None:
+            drawn = _normals(self.sampled, len(self.inputs), self.seed)
+            return sampled_kernel_changes(self.inputs, widths, phi, self.evidence, drawn)
+        fluctuations = kernel_fluctuations(self.inputs, widths, phi, self.evidence.weight_variance)
+        return np.array([kernel_changes(fluctuations, self.evidence)])
+
+    @property
+    def changes(self) -> Array:
+        """Their mean, [layers, samples, samples]."""
+        return self.estimates.mean(axis=0)
+
     @property
     def gain(self) -> float:
-        """Times the width."""
-        return float(self.gains(np.array(self.changes)))
+        """Evidence gain times the width."""
+        return float(self.gains(self.changes))
+
+    @property
+    def gain_error(self) -> float | None:
+        """Its standard error; None where nothing is sampled."""
+        if self.sampled is None:
+            return None
+        return float(np.std(self.gains(self.estimates), ddof=1) / np.sqrt(len(self.estimates)))
 
     def gains(self, changes: Array) -> Array:
         """Of changes [..., layers, samples, samples], times the width, [...]."""
@@ -62,9 +77,8 @@ class Predicted:
 
     def machine_gain(self) -> float | None:
         """Of a deep kernel machine, times the width; None where its kernels are singular."""
-        phi = self.network.activations[0]
         try:
-            kernels = DeepKernelMachine.of(self.inputs, self.network.widths, phi, self.evidence).maximised()
+            kernels = self.machine.maximised()
         except ValueError:
             return None
         return self.width * evidence_gain(kernels[-1] - self.wide, self.wide, self.evidence)

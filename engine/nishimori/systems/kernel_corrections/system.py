@@ -1,5 +1,5 @@
-"""The mean feature kernel of finite Bayesian networks (arXiv 2106.00651), beside what it is to first order in 1/width and
-what a deep kernel machine has (arXiv 2108.13097). Importing this never imports torch."""
+"""The mean feature kernel of finite Bayesian networks (arXiv 2106.00651), beside its first order in 1/width and a deep
+kernel machine (arXiv 2108.13097). Importing this never imports torch."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nishimori.description import Network
-from nishimori.description.activations import activation
 from nishimori.description.config import ActivationName, Count, KindSection, Positive, SimulationSection, to_plain
 from nishimori.description.identity import identity
 from nishimori.systems.simulation import Measured, Simulation
@@ -126,11 +125,13 @@ def _network(config: Config) -> Network:
 def _predicted(config: Config) -> "Predicted":
     from nishimori.systems.kernel_corrections.data import data_set
     from nishimori.systems.kernel_corrections.prediction import Predicted
+    from nishimori.theory.kernel_corrections import Evidence
 
     network, data, seed = config.network, config.data, config.run.seed
     sampled = config.theory.draws if config.theory.fourth_moments == "monte_carlo" else None
     inputs, labels = data_set(data.samples, network.input_dim, data.signal_variance, data.noise_variance, seed)
-    return Predicted.of(_network(config), inputs, labels, data.noise_variance, seed, sampled)
+    evidence = Evidence(labels, data.noise_variance, network.weight_variance)
+    return Predicted(_network(config), inputs, evidence, seed, sampled)
 
 
 def _scalars(predicted: "Predicted", sampled: "Sampled", weighed: "Weighed") -> dict[str, Measured]:
@@ -146,12 +147,18 @@ def _scalars(predicted: "Predicted", sampled: "Sampled", weighed: "Weighed") -> 
 
 
 def _curves(predicted: "Predicted", sampled: "Sampled", weighed: "Weighed") -> dict[str, Measured]:
+    """Without theory where there is none of these inputs."""
+    try:
+        changes = predicted.changes
+    except ValueError:
+        changes = None
     upper = np.triu_indices(len(predicted.inputs))
     places = tuple(float(place) for place in range(1, len(upper[0]) + 1))
     found = {}
-    for layer, theory in enumerate(predicted.changes):
-        for ending, changes in (("", sampled.changes), ("_of_weighed", weighed.changes)):
-            values = predicted.width * changes[:, layer, *upper]
-            line = np.broadcast_to(predicted.width * theory[upper], values.shape)
+    for layer in range(predicted.network.depth):
+        theory = None if changes is None else predicted.width * changes[layer][upper]
+        for ending, measured in (("", sampled.changes), ("_of_weighed", weighed.changes)):
+            values = predicted.width * measured[:, layer, *upper]
+            line = None if theory is None else np.broadcast_to(theory, values.shape)
             found[f"kernel_change_{layer + 1}{ending}"] = Measured(values, line, "entry", places)
     return found
