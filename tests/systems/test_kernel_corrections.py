@@ -112,6 +112,16 @@ def test_the_figure_has_the_kernel_machine_beside_the_first_order(
     assert first[name] != second[name]
 
 
+def test_linear_networks_of_more_samples_than_inputs_have_no_machine() -> None:
+    from nishimori.systems import SYSTEMS, expand
+
+    network = {"input_dim": 3, "width": 8, "activation": "identity"}
+    predicted = SYSTEMS["kernel_corrections"].predict(expand({**EXPERIMENT, "network": network}).points[0].config)
+    assert (
+        predicted["evidence_gain"] > 0 and "a kernel of infinite width is singular" in predicted["deep_kernel_machine"]
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -28,6 +28,7 @@ def measured(config: Any) -> dict[str, Measured]:
     return SYSTEM.measure(config, lambda *told: None)
 
 
+@pytest.mark.validate
 @pytest.mark.parametrize(("name", "depth"), [("identity", 1), ("identity", 2), ("erf_sqrt2", 1), ("erf_sqrt2", 2)])
 def test_chains_and_weighed_networks_agree_where_the_first_order_fails(name: str, depth: int) -> None:
     config = config_of(name, depth, 16, chains=8, warmup=40, draws=60, prior_draws=40_000)
@@ -41,6 +42,7 @@ def test_chains_and_weighed_networks_agree_where_the_first_order_fails(name: str
         assert max(map(abs, scores)) < 3.8 and np.sqrt(np.mean(np.square(scores))) < 1.5
 
 
+@pytest.mark.validate
 @pytest.mark.parametrize(("name", "depth"), [("identity", 2), ("erf_sqrt2", 1)])
 def test_what_the_first_order_leaves_falls_as_one_over_width(name: str, depth: int) -> None:
     """n times the difference, at two widths."""

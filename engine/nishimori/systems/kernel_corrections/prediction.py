@@ -75,13 +75,10 @@ class Predicted:
         """Of changes [..., layers, samples, samples], times the width, [...]."""
         return self.width * np.sum(self.evidence.pull(self.wide) * changes[..., -1, :, :], axis=(-2, -1))
 
-    def machine_gain(self) -> float | None:
-        """Of a deep kernel machine, times the width; None where its kernels are singular."""
-        try:
-            kernels = self.machine.maximised()
-        except ValueError:
-            return None
-        return self.width * evidence_gain(kernels[-1] - self.wide, self.wide, self.evidence)
+    def machine_gain(self) -> float:
+        """Of a deep kernel machine, times the width. Raises ValueError as `DeepKernelMachine.maximised` does."""
+        change = self.machine.maximised()[-1] - self.wide
+        return self.width * evidence_gain(change, self.wide, self.evidence)
 
 
 def _normals(draws: int, samples: int, seed: int) -> Array:

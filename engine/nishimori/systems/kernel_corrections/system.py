@@ -69,14 +69,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class KernelCorrections(Simulation):
-    """Networks of one output; instances are independent groups of chains, and of prior networks, on one data set, so
-    that errors are those of Monte Carlo. Observables, with n the width, K the last kernel and w the weight variance:
+    """What finite networks learn of their feature kernels, beside their first order in 1/width.
+
+    Networks have one output. Instances are independent groups of chains, and of prior networks, on one data set, so
+    that errors are those of Monte Carlo. Observables, with n the width, K the last kernel, w the weight variance, and M
+    as in `theory.kernel_corrections`:
 
     evidence_gain              n (w / 2) tr M (<K> - E K), what the learned kernel adds to the log evidence, in nats, to
-                               first order and times the width; from chains, by parts
+                               first order in the change, times the width; from chains, by parts
     evidence_gain_of_means     the same from plain means over draws, less E K from prior networks
     evidence_gain_of_weighed   the same by importance sampling from the prior
-    sampling_difference        the first less the last: 0 at every width
+    sampling_difference        evidence_gain less that of weighed networks: 0 at every width
     prior_divergence           n KL of the hidden layers' posterior to their prior, from prior networks
     importance_efficiency      effective prior networks over prior networks
     kernel_change_l, kernel_change_l_of_weighed   n (<K^(l)> - E K^(l)) entry by entry, upper triangle
@@ -95,12 +98,12 @@ class KernelCorrections(Simulation):
 
     def predict(self, config: Config) -> dict[str, Any]:
         """To first order in 1/width, which is the same at every width, and that of a deep kernel machine, which is not;
-        without the latter where linear networks have as many samples as inputs."""
+        `deep_kernel_machine` says why it is missing."""
         found = _predicted(config)
-        gain, machine = found.gain, found.machine_gain()
+        gain = found.gain
         return {
             "evidence_gain": gain,
-            **({} if machine is None else {"evidence_gain, deep kernel machine": machine}),
+            **_machine(found),
             **({} if found.gain_error is None else {"theory_standard_error": found.gain_error}),
             "evidence_gain_of_means": gain,
             "evidence_gain_of_weighed": gain,
@@ -132,6 +135,13 @@ def _predicted(config: Config) -> "Predicted":
     inputs, labels = data_set(data.samples, network.input_dim, data.signal_variance, data.noise_variance, seed)
     evidence = Evidence(labels, data.noise_variance, network.weight_variance)
     return Predicted(_network(config), inputs, evidence, seed, sampled)
+
+
+def _machine(predicted: "Predicted") -> dict[str, Any]:
+    try:
+        return {"evidence_gain, deep kernel machine": predicted.machine_gain()}
+    except ValueError as refusal:
+        return {"deep_kernel_machine": str(refusal)}
 
 
 def _scalars(predicted: "Predicted", sampled: "Sampled", weighed: "Weighed") -> dict[str, Measured]:
