@@ -41,6 +41,13 @@ SYMBOLS = {
     "width_ratio": r"hidden units per input  $k/d$",
     "error": r"error  $E(f - y)^2 / 2$",
     "plateau": r"plateau of the error  $\varepsilon^*$",
+    "width": r"width  $n$",
+    "evidence_gain": r"evidence gained by learned features  $n \, \Delta \log p$  (nats)",
+    "evidence_gain_of_means": r"evidence gained, from means over draws  $n \, \Delta \log p$  (nats)",
+    "evidence_gain_of_weighed": r"evidence gained, by importance sampling  $n \, \Delta \log p$  (nats)",
+    "kernel_change_1": r"change of the kernel of layer 1  $n \, \Delta K^{(1)}_{ab}$",
+    "kernel_change_2": r"change of the kernel of layer 2  $n \, \Delta K^{(2)}_{ab}$",
+    "prior_divergence": r"divergence from the prior  $n \, \mathrm{KL}$  (nats)",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
 }
 SHORT = {
@@ -56,6 +63,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, safe for colour-blind readers."""
 MARKERS = "osD^vPX"
 COMPANION_STYLE: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 1.2}
+RIVAL_STYLES = ("--", "-.", ":")
+"""Of other theories than the line's."""
 MOST_INSIDE = 9
 """Legend entries that find room among points and lines; more of them go beside."""
 
@@ -88,14 +97,15 @@ def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[s
     """What all points share: neither on the axis nor `shown` in the legend."""
     parameters = summaries[0]["parameters"]
     said = [name for name in parameters if name not in shown and name != axis]
-    named = ("activation", "channel", "noise_variance", "input_dim", "sample_ratio", "depth", *VARIANCES)
+    named = ("activation", "channel", "noise_variance", "input_dim", "sample_ratio", "samples", "depth", *VARIANCES)
     parts = [_said(name, parameters[name]) for name in named if name in said]
     of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
     apart = [_said(name, parameters[name]) for name in of_teacher if name in said]
     student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    ending = f"{teachers} teachers a point, bars: one standard error"
+    counted = "instances" if "main" in summaries[0] else "teachers"
+    ending = f"{teachers} {counted} a point, bars: one standard error"
     return student + ending if student else ", ".join([*parts, ending])
 
 
@@ -142,15 +152,26 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
             curve["at"], curve["value"], yerr=curve["standard_error"], fmt=marker, label=said or "measured", **bars
         )
     axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
-    axes.set_xscale("log")
+    if not all(_evenly_spaced(summary["curves"][observable]["at"]) for summary in drawn):
+        axes.set_xscale("log")
     if all(min(summary["curves"][observable]["value"]) > 0 for summary in drawn):
         axes.set_yscale("log")
     axes.set_xlabel(drawn[0]["curves"][observable]["axis"])
     axes.set_ylabel(SYMBOLS.get(observable, observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, **_place(len(drawn) + 1))
     figure.savefig(path, dpi=200)
+
+
+def _evenly_spaced(places: Sequence[float]) -> bool:
+    """As what is counted one by one."""
+    return len(places) > 2 and bool(np.allclose(np.diff(places, 2), 0))
+
+
+def _place(entries: int) -> dict[str, Any]:
+    """Of a legend."""
+    return {"loc": "upper left", "bbox_to_anchor": (1, 1)} if entries > MOST_INSIDE else {}
 
 
 def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: str, path: Path) -> None:
@@ -253,6 +274,8 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
         return
     if np.isfinite(line.companion).any():
         axes.plot(line.x, line.companion, color=colour, marker="_", markersize=11, zorder=2, **COMPANION_STYLE)
+    for rival, style in zip(line.rivals.values(), RIVAL_STYLES, strict=False):
+        axes.plot(line.x, rival, color=colour, linestyle=style, linewidth=1.2, zorder=1)
     axes.errorbar(
         line.x,
         line.value,
@@ -282,6 +305,8 @@ def _levels_legend(axes: Any, series: Sequence[Series]) -> None:
         axes.plot([], [], color=grey, linewidth=1.4, label=theory)
     if any(np.isfinite(line.companion).any() for line in series):
         axes.plot([], [], color=grey, label="infinitely wide network at this $d$", **COMPANION_STYLE)
+    for rival, style in zip(dict.fromkeys(name for line in series for name in line.rivals), RIVAL_STYLES, strict=False):
+        axes.plot([], [], color=grey, linestyle=style, linewidth=1.2, label=rival)
     if any(len(line.curve) and line.branch for line in series):
         axes.plot([], [], color=grey, linestyle="--", linewidth=1.4, label="branches")
     if any(line.prior_level is not None for line in series):
@@ -301,8 +326,7 @@ def _legend(axes: Any, measured: set[str]) -> None:
     """Measured series first, then what the lines mean."""
     entries = zip(*axes.get_legend_handles_labels(), strict=True)
     ordered = sorted(entries, key=lambda entry: entry[1] not in measured)
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(ordered) > MOST_INSIDE else {}
-    axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9, **place)
+    axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9, **_place(len(ordered)))
 
 
 def _plain_ticks(axes: Any, series: Sequence[Series]) -> None:

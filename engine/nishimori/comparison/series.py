@@ -46,7 +46,8 @@ class Series:
     `prior_level` and `plateau` are the predictions for few and for infinitely many samples per dimension; `theory`
     says what the curve is, and whether it is a conjecture. Where chains of the two starts stay in different branches,
     `branch` is that of these points, and the curve is NaN where the branch is not. `companion` is what the infinitely
-    wide network has on the same inputs, at the size of every point, NaN where the point does not say.
+    wide network has on the same inputs, at the size of every point, NaN where the point does not say. `rivals` are
+    other theories of the same, by their names, at the points: what points call "<observable>, <name>".
     """
 
     label: dict[str, Any]
@@ -60,6 +61,7 @@ class Series:
     theory: str = ""
     branch: str = ""
     companion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    rivals: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def choose_axis(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -171,7 +173,18 @@ def _series(
         np.array(
             [summary["estimates"].get(f"{COMPANION}{observable}", {}).get("value", np.nan) for summary in ordered]
         ),
+        _rivals(ordered, observable),
     )
+
+
+def _rivals(summaries: Sequence[Mapping[str, Any]], observable: str) -> dict[str, NDArray[np.float64]]:
+    """NaN where a point has not that theory."""
+    theories = [summary["theory"] or {} for summary in summaries]
+    names = dict.fromkeys(name for theory in theories for name in theory if name.startswith(f"{observable}, "))
+    return {
+        name.removeprefix(f"{observable}, "): np.array([theory.get(name, np.nan) for theory in theories], dtype=float)
+        for name in names
+    }
 
 
 def _named(observable: str, branch: str) -> str:

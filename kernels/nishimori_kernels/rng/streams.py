@@ -39,3 +39,5 @@ class Stream(IntEnum):
     FEATURES = 26  # frozen rows of random features, element = row * dim + column
     GENERATOR = 27  # weights of random generators of inputs, step = layer, element = row * columns + column
     GENERATOR_LATENTS = 28  # latents by which moments of inputs are estimated, element = row * numbers + column
+    KERNEL_FLOW = 35  # networks of the prior that draws flow to, step = draw, element = parameter
+    KERNEL_FLOW_TIME = 36  # the uniform of how far a draw has flown, step = draw
