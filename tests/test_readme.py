@@ -56,6 +56,10 @@ def test_the_commands_of_a_bash_block_run(block: str, tmp_path: Path, request: p
             assert os.access(ROOT / words[0], os.X_OK)
 
 
+def test_the_system_that_is_shown_is_the_example():
+    assert (ROOT / "scripts" / "examples" / "own_system.py").read_text(encoding="utf-8") in blocks("python")
+
+
 def test_local_links_lead_somewhere():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     local = [link for link in links if "://" not in link]

@@ -146,11 +146,10 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
         if "theory" in curve:
             line = curve.get("line", (curve["at"], curve["theory"]))
             axes.plot(*line, color=colour, linewidth=1.4, zorder=1)
-        said = ", ".join(f"{name.replace('_', ' ')} {value_text(summary['parameters'][name])}" for name in varying)
+        parameters = summary["parameters"]
+        said = label_text({name: parameters[name] for name in varying if name in parameters})
         bars = {"color": colour, "capsize": 3, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
-        axes.errorbar(
-            curve["at"], curve["value"], yerr=curve["standard_error"], fmt=marker, label=said or "measured", **bars
-        )
+        axes.errorbar(curve["at"], curve["value"], yerr=curve["standard_error"], fmt=marker, label=said, **bars)
     axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
     if not all(_evenly_spaced(summary["curves"][observable]["at"]) for summary in drawn):
         axes.set_xscale("log")
