@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import expm
 
 from nishimori.description.activations import activation
-from nishimori.theory.ensembles import Flow, WideEnsemble, gaussian_process
+from nishimori.theory.ensembles import Flow, WideEnsemble, gaussian_process, gaussian_process_draw
 from nishimori.theory.predictive_variance import coverage, total_variance
 
 Array = np.ndarray
@@ -74,6 +74,16 @@ def test_a_gaussian_process_is_the_posterior_of_a_linear_model() -> None:
     found = gaussian_process(jacobian @ prior @ jacobian.T, labels, noise)
     np.testing.assert_allclose(found.mean, jacobian @ posterior @ seen.T @ labels / noise, atol=1e-10)
     np.testing.assert_allclose(found.variance, np.diagonal(jacobian @ posterior @ jacobian.T), atol=1e-10)
+
+
+def test_functions_drawn_from_a_posterior_have_its_moments() -> None:
+    jacobian, prior, labels = linear_model(3)
+    kernel, normals = jacobian @ prior @ jacobian.T, np.random.default_rng(1).standard_normal((4000, SAMPLES + 2))
+    found = np.array([gaussian_process_draw(kernel, labels, 0.3, own) for own in normals])
+    law = gaussian_process(kernel, labels, 0.3)
+    errors = found.std(axis=0, ddof=1) / math.sqrt(len(found))
+    assert np.abs((found.mean(axis=0) - law.mean) / errors).max() < 4
+    assert np.abs(found.var(axis=0, ddof=1) / law.variance - 1).max() < 4 * math.sqrt(2 / len(found))
 
 
 def test_inputs_that_are_never_learnt_keep_their_start() -> None:

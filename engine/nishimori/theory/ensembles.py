@@ -144,6 +144,19 @@ def gaussian_process(kernel: ArrayLike, labels: ArrayLike, noise_variance: float
     `kernel` [inputs, inputs] is of all inputs, the first of them those of the `labels` [samples]. That of a linearised
     network z_0(x) + J(x) (theta - theta_0) is J J^T, with labels Y - z_0(X). Raises ValueError where C is not positive.
     """
+    mean, whitened = _conditioned(kernel, labels, noise_variance)
+    return Predictive(mean, np.diagonal(np.asarray(kernel)) - (whitened**2).sum(axis=0))
+
+
+def gaussian_process_draw(kernel: ArrayLike, labels: ArrayLike, noise_variance: float, normals: ArrayLike) -> Array:
+    """A function of that posterior at all inputs, [inputs], from as many standard normal numbers."""
+    mean, whitened = _conditioned(kernel, labels, noise_variance)
+    eigenvalues, vectors = np.linalg.eigh(np.asarray(kernel, dtype=np.float64) - whitened.T @ whitened)
+    return mean + vectors @ (np.sqrt(np.clip(eigenvalues, 0.0, None)) * np.asarray(normals, dtype=np.float64))
+
+
+def _conditioned(kernel: ArrayLike, labels: ArrayLike, noise_variance: float) -> tuple[Array, Array]:
+    """The posterior mean [inputs], and R^{-1} K(X, .) [samples, inputs] with C = R R^T."""
     matrix, targets = np.asarray(kernel, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     samples = len(targets)
     if not (math.isfinite(noise_variance) and noise_variance >= 0):
@@ -155,6 +168,5 @@ def gaussian_process(kernel: ArrayLike, labels: ArrayLike, noise_variance: float
             f"the kernel of the training inputs with noise of variance {noise_variance:g} is not positive definite; "
             "raise noise_variance, or leave out inputs that lie on one another"
         ) from None
-    whitened = np.linalg.solve(factor, matrix[:samples])  # [samples, inputs]
-    mean = whitened.T @ np.linalg.solve(factor, targets)
-    return Predictive(mean, np.diagonal(matrix) - (whitened**2).sum(axis=0))
+    whitened: Array = np.linalg.solve(factor, matrix[:samples])  # [samples, inputs]
+    return whitened.T @ np.linalg.solve(factor, targets), whitened

@@ -37,3 +37,4 @@ class Stream(IntEnum):
     PREDICTIVE = 24  # label noise of predictive draws, step = draw, element = row of the test set
     REFERENCE_PRIOR = 25  # networks of the prior whose overlaps with the teacher are chance, element = parameter
     FEATURES = 26  # frozen rows of random features, element = row * dim + column
+    HELD_OUT = 33  # the outputs of a Gaussian process that stands for a teacher, element = input

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nishimori.description import Network
 from nishimori.models.problem import Problem, matched_teacher
+from nishimori_kernels.rng import Stream, fill_normals, random_key
 
 if TYPE_CHECKING:
     from nishimori.description import GaussianChannel
@@ -45,3 +47,10 @@ def drawn(
     given = {"test_inputs": teacher.test_inputs, "instances": problem.instances}
     own = Problem(network, channel, problem.inputs, problem.labels, **given)
     return Data(own, teacher.test_latent.numpy(), signal)
+
+
+def held_out_normals(inputs: int, address: tuple[int, str, Sequence[int]]) -> Array:
+    """[instances, inputs], for a function drawn from a posterior."""
+    seed, point, instances = address
+    out = torch.empty(len(instances), 1, inputs, dtype=torch.float64, device="cpu")
+    return fill_normals(out, random_key(seed, point), Stream.HELD_OUT, 0, instances, (0,)).squeeze(1).numpy()

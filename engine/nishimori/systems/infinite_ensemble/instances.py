@@ -6,14 +6,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nishimori.description.activations import activation
 from nishimori.systems.infinite_ensemble.laws import Judge
-from nishimori.theory.ensembles import Predictive, WideEnsemble
+from nishimori.theory.ensembles import Predictive, WideEnsemble, gaussian_process_draw
 
 if TYPE_CHECKING:
     from nishimori.description import Network
     from nishimori.systems.infinite_ensemble.data import Data
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,11 @@ class Instance:
     def posterior(self) -> Predictive:
         """Of infinite width (NNGP)."""
         return self._at_tests(self.wide.sampled(self.judge.noise_variance))
+
+    def posterior_draw(self, normals: Array) -> Array:
+        """Outputs [rows] of one function of that posterior, from normal numbers [samples + rows]."""
+        found = gaussian_process_draw(self.wide.covariance, self.wide.labels, self.judge.noise_variance, normals)
+        return found[self.wide.samples :]
 
     def tangent_posterior(self) -> Predictive:
         """With the tangent kernel in its place (NTK-GP)."""

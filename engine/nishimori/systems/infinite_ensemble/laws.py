@@ -32,9 +32,10 @@ class Judge:
     noise_variance: float
     signal: float | None
 
-    def covered(self, mean: Array, variance: Array) -> float:
-        """How often the 95 % intervals hold a label."""
-        return float(coverage(mean, variance, self.latent, self.noise_variance).mean())
+    def covered(self, mean: Array, variance: Array, latent: Array | None = None) -> float:
+        """How often the 95 % intervals hold a label of the true outputs, or of others [rows]."""
+        true = self.latent if latent is None else latent
+        return float(coverage(mean, variance, true, self.noise_variance).mean())
 
     def told(self, mean: Array, variance: Array) -> dict[str, float]:
         """By observable."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from nishimori.description import GaussianChannel, Network
 from nishimori.description.identity import identity
-from nishimori.systems.infinite_ensemble.beside import of_limits, of_posterior
-from nishimori.systems.infinite_ensemble.data import drawn
+from nishimori.systems.infinite_ensemble.beside import of_limits, of_posterior, wide_coverage
+from nishimori.systems.infinite_ensemble.data import drawn, held_out_normals
 from nishimori.systems.infinite_ensemble.instances import Instance, instances_of
 from nishimori.systems.infinite_ensemble.sampled import sampled_law
 from nishimori.systems.infinite_ensemble.training import Ensemble, Trained, train
@@ -35,11 +35,16 @@ def measured(config: "Config", progress: "Progress") -> dict[str, Measured]:
     instances = instances_of(found, network, data.noise_variance)
     ensemble = Ensemble(found.problem, config.training.members, *address[:2], device)
     trained = train(ensemble, times, max(one.rate for one in instances), progress)
-    told = {**of_training(trained, instances, times), **of_limits(instances, times[-1])}
+    matched, normals = data.labels == "teacher", held_out_normals(data.samples + data.test_samples, address)
+    told = {
+        **of_training(trained, instances, times),
+        **of_limits(instances, times[-1]),
+        "wide_posterior_coverage": wide_coverage(instances, normals, matched),
+    }
     if config.posterior is None:
         return told
-    law, r_hat = sampled_law(found.problem, config.posterior, address[0], f"{address[1]} posterior", device, progress)
-    return {**told, **of_posterior(law, instances), "posterior_r_hat": Measured(np.full(len(instances), r_hat))}
+    sampled = sampled_law(found.problem, config.posterior, address[0], f"{address[1]} posterior", device, progress)
+    return {**told, **of_posterior(sampled, instances, matched)}
 
 
 def network_of(config: "Config") -> Network:

@@ -1,10 +1,13 @@
 """The posterior of the same finite networks on the same data: its law of the output at the test inputs."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from nishimori.description.config import to_plain
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.layout import Position
 from nishimori.sampling import sample
@@ -16,23 +19,25 @@ if TYPE_CHECKING:
     from nishimori.systems.infinite_ensemble.system import PosteriorSection
 
 
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """The `law` of the output [instances, rows]; `draw`, the outputs of one network of the posterior; and the largest
+    `r_hat` of what the run observed."""
+
+    law: TotalVariance
+    draw: Array
+    r_hat: float
+
+
 def sampled_law(
     problem: "Problem", schedule: "PosteriorSection", seed: int, point: str, device: str, progress: "Progress"
-) -> tuple[TotalVariance, float]:
-    """[instances, rows]: hidden layers are sampled, and readouts averaged over given them, exactly. And the largest
-    R-hat of what the run observed."""
-    target = CollapsedPosterior(problem, "fp64", device)
-    run = sample(
-        target,
-        chains=schedule.chains,
-        warmup=schedule.warmup,
-        draws=schedule.draws,
-        start="prior",
-        seed=seed,
-        point=point,
-        keep="position",
-        progress=progress,
-    )
+) -> Sampled:
+    """Hidden layers are sampled, and readouts averaged over given them, exactly."""
+    target, counts = CollapsedPosterior(problem, "fp64", device), to_plain(schedule)
+    run = sample(target, **counts, start="prior", seed=seed, point=point, keep="position", progress=progress)
     kept = run.draws["position"]  # [instances, chains, draws, all weights]
     laws = []
     for draw in range(schedule.draws):
@@ -41,4 +46,7 @@ def sampled_law(
         laws.append([part.double().cpu().numpy().copy() for part in target.predictions(position, "test")])
     means, variances = (np.concatenate([np.moveaxis(law[part], 1, 0) for law in laws]) for part in (0, 1))
     observed = run.diagnostics()["observables"].values()
-    return total_variance(means, variances), max(one["r_hat"] for one in observed)
+    last = torch.as_tensor(kept[:, :1, -1], device=target.device).to(target.dtype)
+    network = target.posterior.network("test", 1)
+    drawn = network.forward(problem.layout(1).from_edge(last).blocks)[:, 0].double().cpu().numpy().copy()
+    return Sampled(total_variance(means, variances), drawn, max(one["r_hat"] for one in observed))
