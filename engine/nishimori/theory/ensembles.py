@@ -168,5 +168,5 @@ def _conditioned(kernel: ArrayLike, labels: ArrayLike, noise_variance: float) ->
             f"the kernel of the training inputs with noise of variance {noise_variance:g} is not positive definite; "
             "raise noise_variance, or leave out inputs that lie on one another"
         ) from None
-    whitened: Array = np.linalg.solve(factor, matrix[:samples])  # [samples, inputs]
+    whitened = np.asarray(np.linalg.solve(factor, matrix[:samples]), dtype=np.float64)
     return whitened.T @ np.linalg.solve(factor, targets), whitened
