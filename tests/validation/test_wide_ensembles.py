@@ -1,4 +1,4 @@
-"""Ensembles of width 1024, or deep ones of 256, beside the law of infinite width, and coverage of many teachers (minutes)."""
+"""Ensembles of width 1024, deep ones of 256, beside the law of infinite width; coverage of many teachers (minutes)."""
 
 import math
 
