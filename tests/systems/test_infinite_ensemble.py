@@ -47,6 +47,7 @@ def test_linear_models_have_the_law_of_the_theory() -> None:
     """Whose outputs are Gaussian at any size: all curves, and away from them at another time."""
     found = measured(network={"depth": 0, "bias_variance": 0.2}, run={"instances": 30})
     length = found.pop("path_length")
+    assert length.predicted is not None
     np.testing.assert_allclose(length.values, length.predicted, rtol=1e-5)
     assert {name: z for name in (*CURVES, *BOUNDS) if name in found and (z := worst(found[name])) >= 3.5} == {}
     variance = found["ensemble_variance"]
