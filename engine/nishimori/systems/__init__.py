@@ -9,6 +9,7 @@ from nishimori.description import experiment
 from nishimori.description.experiment import Experiment
 from nishimori.systems.base import System
 from nishimori.systems.hidden_manifold_online import HiddenManifoldOnline
+from nishimori.systems.infinite_ensemble import InfiniteEnsemble
 from nishimori.systems.kernel_corrections import KernelCorrections
 from nishimori.systems.matched_teacher import MatchedTeacher
 from nishimori.systems.random_features_online import RandomFeaturesOnline
@@ -17,6 +18,7 @@ SYSTEMS: dict[str, System] = {
     "matched_teacher": MatchedTeacher(),
     "hidden_manifold_online": HiddenManifoldOnline(),
     "kernel_corrections": KernelCorrections(),
+    "infinite_ensemble": InfiniteEnsemble(),
     "random_features_online": RandomFeaturesOnline(),
 }
 """By the kind that an experiment file names; another system is one entry."""

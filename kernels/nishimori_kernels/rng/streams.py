@@ -41,3 +41,4 @@ class Stream(IntEnum):
     GENERATOR_LATENTS = 28  # latents by which moments of inputs are estimated, element = row * numbers + column
     KERNEL_FLOW = 35  # networks of the prior that draws flow to, step = draw, element = parameter
     KERNEL_FLOW_TIME = 36  # the uniform of how far a draw has flown, step = draw
+    HELD_OUT = 33  # the outputs of a Gaussian process that stands for a teacher, element = input
