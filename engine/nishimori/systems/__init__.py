@@ -8,11 +8,13 @@ from typing import Any
 from nishimori.description import experiment
 from nishimori.description.experiment import Experiment
 from nishimori.systems.base import System
+from nishimori.systems.covariate_model import CovariateModel
 from nishimori.systems.matched_teacher import MatchedTeacher
 from nishimori.systems.random_features_online import RandomFeaturesOnline
 
 SYSTEMS: dict[str, System] = {
     "matched_teacher": MatchedTeacher(),
+    "covariate_model": CovariateModel(),
     "random_features_online": RandomFeaturesOnline(),
 }
 """By the kind that an experiment file names; another system is one entry."""

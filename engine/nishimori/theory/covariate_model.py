@@ -114,11 +114,11 @@ class JointCovariance:
         """Of a teacher theta0 [k], or on average over theta0 ~ N(0, 1)."""
         eigenvalues, vectors = self._spectrum
         if teacher is None:
-            alignment, variance = np.sum((vectors.T @ self.phi) ** 2, axis=1), float(np.trace(self.psi))
-        else:
-            weights = np.asarray(teacher, dtype=np.float64)
-            alignment, variance = (vectors.T @ (self.phi @ weights)) ** 2, float(weights @ self.psi @ weights)
-        return Modes(eigenvalues, alignment, variance / len(self.psi), self.latent_ratio)
+            variance = float(np.trace(self.psi)) / len(self.psi)
+            return Modes(eigenvalues, self._mean_alignment, variance, self.latent_ratio)
+        weights = np.asarray(teacher, dtype=np.float64)
+        variance = float(weights @ self.psi @ weights) / len(self.psi)
+        return Modes(eigenvalues, (vectors.T @ (self.phi @ weights)) ** 2, variance, self.latent_ratio)
 
     @cached_property
     def explained(self) -> Array:
@@ -133,6 +133,10 @@ class JointCovariance:
     def unexplained(self) -> float:
         """tr(Psi - Phi^T Omega^-1 Phi) / k, the part of rho that x does not tell: noise to whoever sees x alone."""
         return max(0.0, (float(np.trace(self.psi)) - math.fsum(self.explained)) / len(self.psi))
+
+    @cached_property
+    def _mean_alignment(self) -> Array:
+        return np.sum((self._spectrum[1].T @ self.phi) ** 2, axis=1)
 
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
