@@ -17,7 +17,7 @@ from scipy import special
 Array = NDArray[np.float64]
 Elementwise = Callable[[Array], Array]
 _ROUNDS = 200
-_ROUND_OFF = 1e-15
+_ROUND_OFF = 4e-15
 _BESIDE = 1e-9
 """How far beside a kink its two slopes are taken."""
 
@@ -71,6 +71,7 @@ class Loss:
     def _between(self, low: Array, high: Array, targets: Array, scale: float) -> Array:
         """The root of x - t + scale l'(x) in [low, high], where it changes its sign."""
         found, move = 0.5 * (low + high), high - low
+        settled = _ROUND_OFF * np.maximum(1.0, np.abs(targets))
         for _ in range(_ROUNDS):
             excess = found - targets + scale * self.derivative(found)
             low, high = np.where(excess > 0, low, found), np.where(excess < 0, high, found)
@@ -78,10 +79,10 @@ class Loss:
             if self.second_derivative is not None:
                 newton = found - excess / (1 + scale * self.second_derivative(found))
                 # half the last move at most, else Newton's method may go to and fro for ever
-                kept = (newton >= low) & (newton <= high) & (np.abs(newton - found) <= 0.5 * move)
+                kept = (newton >= low) & (newton <= high) & (np.abs(newton - found) <= np.maximum(0.5 * move, settled))
                 following = np.where(kept, newton, following)
             found, move = following, np.abs(following - found)
-            if np.all(move <= _ROUND_OFF * np.maximum(1.0, np.abs(targets))):
+            if np.all(move <= settled):
                 break
         return found
 
