@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -52,22 +52,6 @@ class InputsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     activation: Literal["sign", "erf", "erf_sqrt2", "relu", "tanh", "sin"] | None = None
 
 
-class Source(Protocol):
-    """`covariance` of z and x, that of their Gaussian equivalent where they are `gaussian` not. A row of both takes
-    `numbers` normal ones, of which `rows` makes x [rows, p] and z [rows, k]."""
-
-    @property
-    def gaussian(self) -> bool: ...
-
-    @property
-    def covariance(self) -> JointCovariance: ...
-
-    @property
-    def numbers(self) -> int: ...
-
-    def rows(self, normals: "Tensor") -> "tuple[Tensor, Tensor]": ...
-
-
 def settings(section: InputsSection) -> dict[str, Any]:
     """Every key with its value. Raises BadInput for one that the kind does not take."""
     given = {key: value for key, value in msgspec.to_builtins(section).items() if value is not None}
@@ -79,13 +63,13 @@ def settings(section: InputsSection) -> dict[str, Any]:
     return common | taken | given
 
 
-def source(input_dim: int, settings: Mapping[str, Any]) -> Source:
+def source(input_dim: int, settings: Mapping[str, Any]) -> "Source":
     """Inputs of p = `input_dim` numbers by `settings`."""
     return _source(input_dim, tuple(sorted(settings.items())))
 
 
 @lru_cache(maxsize=4)
-def _source(input_dim: int, items: tuple[tuple[str, Any], ...]) -> Source:
+def _source(input_dim: int, items: tuple[tuple[str, Any], ...]) -> "Source":
     told = dict(items)
     width = max(1, round(told["latent_ratio"] * input_dim))
     if told["kind"] == "hidden_manifold":
@@ -169,6 +153,11 @@ class HiddenManifold:
     def _mean(self) -> float:
         h = ACTIVATIONS[self.activation]
         return 0.0 if h.odd else gaussian_average(h.function)
+
+
+Source = GaussianInputs | HiddenManifold
+"""`covariance` of z and x, that of their Gaussian equivalent where they are not `gaussian`. A row of both takes `numbers`
+normal ones, and `rows` makes x [rows, p] and z [rows, k] of [rows, numbers]."""
 
 
 def _power_law(count: int, exponent: float) -> Array:
