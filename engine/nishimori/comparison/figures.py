@@ -58,6 +58,7 @@ SHORT = {
     "width_ratios": "d_l/d",
     "weight_variance": r"\sigma_w^2",
     "bias_variance": r"\sigma_b^2",
+    "regularisation": r"\lambda",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, safe for colour-blind readers."""

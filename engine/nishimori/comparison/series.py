@@ -216,7 +216,7 @@ def _name_of(parameters: Mapping[str, Any], prediction: Mapping[str, Any]) -> st
     """What a figure calls the theory of these points."""
     if any(name.startswith(OF_TEACHER) for name in parameters):
         return RENORMALISED
-    if "sample_ratio" not in parameters:
+    if not {"sample_ratio", "depth"} <= set(parameters):
         return "theory"
     name = LINEAR_MODEL if "eta" in prediction else "as many samples as weights"
     return f"{name}, a conjecture" if prediction.get("basis") == "conjecture" else name

@@ -8,6 +8,7 @@ from typing import Any
 from nishimori.description import experiment
 from nishimori.description.experiment import Experiment
 from nishimori.systems.base import System
+from nishimori.systems.covariate_model import CovariateModel
 from nishimori.systems.hidden_manifold_online import HiddenManifoldOnline
 from nishimori.systems.infinite_ensemble import InfiniteEnsemble
 from nishimori.systems.kernel_corrections import KernelCorrections
@@ -19,6 +20,7 @@ SYSTEMS: dict[str, System] = {
     "hidden_manifold_online": HiddenManifoldOnline(),
     "kernel_corrections": KernelCorrections(),
     "infinite_ensemble": InfiniteEnsemble(),
+    "covariate_model": CovariateModel(),
     "random_features_online": RandomFeaturesOnline(),
 }
 """By the kind that an experiment file names; another system is one entry."""
