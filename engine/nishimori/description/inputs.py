@@ -49,12 +49,13 @@ def latent_dim(inputs: InputsSection, input_dim: int) -> int:
 
 
 def input_parameters(inputs: Inputs) -> dict[str, Any]:
-    """What names these inputs among the parameters of a point: nothing for "gaussian", nor for a depth of 1."""
+    """What names these inputs among the parameters of a point: nothing for "gaussian", nor for a depth of 1 and a seed of 0."""
     if not isinstance(inputs, InputsSection):
         return {}
-    said = {f"inputs_{name}": getattr(inputs, name) for name in KEYS[inputs.kind] if name not in ("digest", "seed")}
-    if said.get("inputs_depth") == 1:
-        said.pop("inputs_depth")
+    said = {f"inputs_{name}": getattr(inputs, name) for name in KEYS[inputs.kind] if name != "digest"}
+    for name, unsaid in (("inputs_depth", 1), ("inputs_seed", 0)):
+        if said.get(name) == unsaid:
+            said.pop(name)
     return {"inputs": inputs.kind, **said, **({"inputs_equivalent": True} if inputs.equivalent else {})}
 
 

@@ -24,13 +24,13 @@ from nishimori.description.inputs import input_parameters, inputs_named
 from nishimori.description.sizes import sample_count
 from nishimori.systems.batches import Outcome, sampled
 from nishimori.systems.branches import branch_estimates, disagreement, sized
+from nishimori.systems.input_spectra import input_spectrum
 from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
 from nishimori.systems.point_audit import audit_point
 from nishimori.systems.point_blocks import moved_block
 from nishimori.systems.point_information import summary_of
 from nishimori.systems.point_sampling import calibrated, checks_in_experiment, sample_point
 from nishimori.theory.branches import branch_predictions, specialises
-from nishimori.theory.input_spectra import input_spectrum
 
 if TYPE_CHECKING:
     from nishimori.chains.writers import PointWriter
