@@ -49,7 +49,7 @@ def latent_dim(inputs: InputsSection, input_dim: int) -> int:
 
 
 def input_parameters(inputs: Inputs) -> dict[str, Any]:
-    """What names these inputs among the parameters of a point: nothing for "gaussian", nor for a depth of 1 and a seed of 0."""
+    """What names these inputs among the parameters of a point; "gaussian", a depth of 1 and a seed of 0 go unsaid."""
     if not isinstance(inputs, InputsSection):
         return {}
     said = {f"inputs_{name}": getattr(inputs, name) for name in KEYS[inputs.kind] if name != "digest"}

@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 
 
 def input_spectrum(inputs: Inputs, input_dim: int) -> Array | None:
-    """[input_dim], none negative; None for independent inputs. Of random layers, those of the Gaussian equivalent (arXiv
-    2006.14709) of the very layers that `models.inputs.HiddenManifoldInputs` has.
+    """[input_dim], none negative; None for independent inputs. Of random layers, those of the Gaussian equivalent of
+    the very layers that `models.inputs.HiddenManifoldInputs` has (arXiv 2006.14709).
 
     Raises BadInput for a covariance file that cannot be used.
     """
