@@ -76,6 +76,11 @@ def _style(number: int) -> tuple[str, str]:
     return COLOURS[colour], MARKERS[(number + turn) % len(MARKERS)]
 
 
+def symbol(observable: str) -> str:
+    """What an axis calls an observable."""
+    return SYMBOLS.get(observable, observable.replace("_", " "))
+
+
 def label_text(label: dict[str, Any]) -> str:
     """The legend entry of a series."""
     return ", ".join(dict.fromkeys(_said(name, value) for name, value in label.items())) or "measured"
@@ -125,7 +130,7 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     apart = any(line.theory == RENORMALISED for line in series)
     believed = " that the student believes" if apart and axis == "noise_variance" else ""
     axes.set_xlabel(SYMBOLS.get(axis, axis) + believed)
-    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_ylabel(symbol(observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {_measured_text(line) for line in series})
@@ -157,7 +162,7 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     if all(min(summary["curves"][observable]["value"]) > 0 for summary in drawn):
         axes.set_yscale("log")
     axes.set_xlabel(drawn[0]["curves"][observable]["axis"])
-    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_ylabel(symbol(observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, **_place(len(drawn) + 1))
@@ -197,7 +202,7 @@ def extrapolation_figure(rows: Sequence[Extrapolation], observable: str, title: 
         axes.set_xticks([0, *[1 / size for size in sizes]], ["0", *[f"1/{size}" for size in sizes]])
     axes.set_xlim(-0.08 * reach, reach)
     axes.set_xlabel(r"inverse input dimension  $1/d$")
-    axes.set_ylabel(SYMBOLS.get(observable, observable))
+    axes.set_ylabel(symbol(observable))
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {label_text(row.label) for row in rows})
@@ -229,7 +234,7 @@ def approach_figure(groups: Sequence[Approach], law: PowerLaw, observable: str, 
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
     axes.set_xlabel(SYMBOLS["input_dim"])
-    axes.set_ylabel(f"|{SYMBOLS.get(observable, observable)} - theory|")
+    axes.set_ylabel(f"|{symbol(observable)} - theory|")
     axes.set_title(f"{title}\nfit to all: $d^{{-{law.power:.2f}}}$", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {label_text(group.label) for group in groups})
