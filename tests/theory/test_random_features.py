@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import integrate, special
 
 from nishimori.description.activations import activation
 from nishimori.theory.random_features import Features, Hermite, plateau, plateau_after
@@ -132,3 +133,28 @@ def test_ratios_that_are_none_are_refused(ratio: float) -> None:
 def test_an_activation_without_a_linear_part_is_refused() -> None:
     with pytest.raises(ValueError, match="has no linear part"):
         plateau(activation("tanh2_nonlinear"), 1.0)
+
+
+def test_levels_of_three_inputs_are_those_of_legendre_polynomials() -> None:
+    """a_l = (2 l + 1) / 2 int kernel(t) P_l(t) dt, by adaptive quadrature; all degrees together are the kernel at 1."""
+    erf = activation("erf_sqrt2")
+
+    def projected(order: int) -> float:
+        def weighed(cosine: float) -> float:
+            kernel = 2 / math.pi * math.asin(cosine / 2)
+            return (order + 0.5) * kernel * float(special.eval_legendre(order, cosine))
+
+        return integrate.quad(weighed, -1, 1, epsabs=1e-13)[0]
+
+    levels = [0.5 * (1 / 3 - sum(projected(order) for order in range(degree + 1))) for degree in range(8)]
+    found = [plateau_after(erf, degree, 3) for degree in range(8)]
+    np.testing.assert_allclose(found, levels, atol=1e-9)
+    assert plateau_after(erf, 41, 3) < 1e-9 < plateau_after(erf, 5, 3)
+
+
+def test_levels_approach_those_of_hermite_polynomials() -> None:
+    """From below, by 1/d; the limits are published: 7.512e-3, 8.803e-4 and 1.342e-4 after degrees 1, 3 and 5."""
+    erf = activation("erf_sqrt2")
+    for degree, limit in ((1, 7.512e-3), (3, 8.803e-4), (5, 1.342e-4)):
+        gaps = [1 - plateau_after(erf, degree, dim) / limit for dim in (1000, 2000)]
+        assert 0 < gaps[1] < gaps[0] < 0.03 and gaps[0] / gaps[1] == pytest.approx(2, rel=0.1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
@@ -12,6 +13,7 @@ from nishimori.comparison.series import CURVE_POINTS, LINEAR_MODEL, OF_TEACHER, 
 from nishimori.comparison.tables import VARIANCES, value_text, varying_names
 from nishimori.theory.branches import BRANCHES
 
+Array = NDArray[np.float64]
 SYMBOLS = {
     "sample_ratio": r"samples per input dimension  $\alpha = n/d$",
     "noise_variance": r"noise variance  $\Delta$",
@@ -66,6 +68,8 @@ MARKERS = "osD^vPX"
 COMPANION_STYLE: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 1.2}
 RIVAL_STYLES = ("--", "-.", ":")
 """Of other theories than the line's."""
+DECADES = 100
+"""Values that fall by more are drawn by powers of ten."""
 MOST_INSIDE = 9
 """Legend entries that find room among points and lines; more of them go beside."""
 
@@ -134,8 +138,7 @@ def overlay_figure(series: Sequence[Series], axis: str, observable: str, title: 
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     _legend(axes, {_measured_text(line) for line in series})
-    if axes.get_ylim()[0] > 0 or all((line.value > 0).all() for line in series):
-        axes.set_ylim(bottom=0)
+    _values_axis(axes, np.concatenate([line.value for line in series] or [np.zeros(0)]))
     figure.savefig(path, dpi=200)
 
 
@@ -280,7 +283,7 @@ def _draw(axes: Any, line: Series, colour: str, marker: str) -> None:
     if np.isfinite(line.companion).any():
         axes.plot(line.x, line.companion, color=colour, marker="_", markersize=11, zorder=2, **COMPANION_STYLE)
     for rival, style in zip(line.rivals.values(), RIVAL_STYLES, strict=False):
-        axes.plot(line.x, rival, color=colour, linestyle=style, linewidth=1.2, zorder=1)
+        axes.plot(line.x, rival, color=colour, linestyle=style, marker="_", markersize=9, linewidth=1.2, zorder=1)
     axes.errorbar(
         line.x,
         line.value,
@@ -332,6 +335,14 @@ def _legend(axes: Any, measured: set[str]) -> None:
     entries = zip(*axes.get_legend_handles_labels(), strict=True)
     ordered = sorted(entries, key=lambda entry: entry[1] not in measured)
     axes.legend(*zip(*ordered, strict=True), frameon=False, fontsize=9, **_place(len(ordered)))
+
+
+def _values_axis(axes: Any, values: Array) -> None:
+    """From 0 on where all is positive, and by powers of ten where it falls by more than two of them."""
+    if len(values) and (values > 0).all() and values.max() > DECADES * values.min():
+        axes.set_yscale("log")
+    elif axes.get_ylim()[0] > 0 or (values > 0).all():
+        axes.set_ylim(bottom=0)
 
 
 def _plain_ticks(axes: Any, series: Sequence[Series]) -> None:

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from nishimori.description.activations import Activation
 from nishimori.description.quadrature import panel_rule
@@ -23,6 +24,8 @@ Array = NDArray[np.float64]
 ORDERS = 64
 """Of Hermite polynomials, between different rows: |J_i.J_j| / d is small, and its powers die out."""
 REACH, PANEL = 14.0, 0.25
+RULE = 200
+"""Points of the quadrature over the cosines of random directions."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,22 @@ def plateau(activation: Activation, width_ratio: float) -> float:
     return 0.5 * (hermite.nonlinear + hermite.linear * shift * transform)
 
 
-def plateau_after(activation: Activation, degree: int) -> float:
-    """eps of the same teacher where all orders up to `degree` are learnt, as width >> d^degree lets them be."""
+def plateau_after(activation: Activation, degree: int, input_dim: int | None = None) -> float:
+    """eps of the same teacher where all of it up to `degree` is learnt, as width >> d^degree lets it be: as d goes to
+    infinity, when degrees are those of Hermite polynomials, or at `input_dim` above 2, when they are those of spherical
+    harmonics and the kernel is sum_l a_l P_l(cosine) in Gegenbauer polynomials of P_l(1) = 1."""
     hermite = Hermite.of(activation)
-    return 0.5 * (hermite.second_moment - float(hermite.squares[: degree + 1].sum()))
+    if input_dim is None:
+        return 0.5 * (hermite.second_moment - float(hermite.squares[: degree + 1].sum()))
+    index = input_dim / 2 - 1
+    cosines, weights = special.roots_gegenbauer(RULE, index)
+    values = weights / weights.sum() * hermite.kernel(cosines)
+    learnt = 0.0
+    for order in range(degree + 1):
+        harmonics = special.binom(order + input_dim - 1, order) - special.binom(order + input_dim - 3, order - 2)
+        polynomial = special.eval_gegenbauer(order, index, cosines) / special.eval_gegenbauer(order, index, 1.0)
+        learnt += float(harmonics * (values @ polynomial))
+    return 0.5 * (hermite.second_moment - float(hermite.squares[0]) - learnt)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Online learning of the readout over frozen random features (arXiv 2303.14083): stochastic gradient descent beside the
 differential equation of its modes, and its plateaus. Importing this never imports torch."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
 
 TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+DEGREES = (3, 5)
 LINE = 100
 """Places at which a figure draws the theory."""
 
@@ -83,11 +85,17 @@ class RandomFeaturesOnline(Simulation):
         return {**network, "learning_rate": rate, "time": time, **{f"posterior_{key}": twin[key] for key in twin}}
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The plateau of small learning rates and infinite size, for orthogonal units of the teacher."""
-        from nishimori.theory.random_features import plateau
+        """The plateau of small learning rates and infinite size, for orthogonal units of the teacher; and what remains
+        as width >> input_dim^degree, where there are more features than monomials of a degree above 1."""
+        from nishimori.theory.random_features import plateau, plateau_after
 
-        limit = plateau(activation(parameters["activation"]), parameters["width_ratio"])
-        return {"plateau": parameters["units"] * limit}
+        phi, ratio, dim = activation(parameters["activation"]), parameters["width_ratio"], parameters["input_dim"]
+        levels = {
+            f"plateau, degree {degree} learnt": parameters["units"] * plateau_after(phi, degree, dim)
+            for degree in DEGREES
+            if dim > 2 and ratio * dim >= math.comb(dim + degree - 1, degree)
+        }
+        return {"plateau": parameters["units"] * plateau(phi, ratio), **levels}
 
     def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
         from nishimori.models.addressed import Draws
