@@ -25,6 +25,7 @@ SYMBOLS = {
     "posterior_mean_error": r"error of the posterior mean  $E(F^* - \langle F \rangle)^2$",
     "posterior_variance": r"posterior variance  $E\langle (F - \langle F \rangle)^2 \rangle$",
     "train_mmse": r"training MMSE",
+    "training_loss": "training loss per sample",
     "training_energy": r"training energy  $\langle (y - F)^2 \rangle$",
     "training_log_likelihood": r"training log likelihood  $\langle \log p(y \mid F) \rangle$",
     "classification_error": "classification error",

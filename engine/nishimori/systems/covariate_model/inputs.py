@@ -156,8 +156,8 @@ class HiddenManifold:
 
 
 Source = GaussianInputs | HiddenManifold
-"""`covariance` of z and x, that of their Gaussian equivalent where they are not `gaussian`. A row of both takes
-`numbers` normal ones, and `rows` makes x [rows, p] and z [rows, k] of [rows, numbers]."""
+"""`covariance` is that of z and x, or of their Gaussian equivalent where they are not `gaussian`. A row of both takes
+`numbers` normal ones: `rows` makes x [rows, p] and z [rows, k] of [rows, numbers]."""
 
 
 def _power_law(count: int, exponent: float) -> Array:
