@@ -1,4 +1,4 @@
-"""The section that says what inputs are: which keys go with which kind, what is left unsaid, and its limit theory."""
+"""The section that says what inputs are: which keys go with which kind, and what is left unsaid."""
 
 import hashlib
 from pathlib import Path

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nishimori.description.activations import ACTIVATIONS
 from nishimori.description.config import NonNegative, Positive
 from nishimori.description.errors import BadInput
-from nishimori.description.quadrature import gaussian_average
+from nishimori.description.input_moments import InputMoments, mean_of, power_law
 from nishimori.theory.covariate_model import JointCovariance
 from nishimori_kernels.rng.keys import random_key
 from nishimori_kernels.rng.streams import Stream
@@ -75,7 +75,7 @@ def _source(input_dim: int, items: tuple[tuple[str, Any], ...]) -> "Source":
     if told["kind"] == "hidden_manifold":
         rows = _normals(input_dim, width, told["seed"])
         return HiddenManifold(rows / np.linalg.norm(rows, axis=1, keepdims=True), told["activation"])
-    variances = _power_law(input_dim, told["exponent"]), _power_law(width, told["latent_exponent"])
+    variances = power_law(input_dim, told["exponent"]), power_law(width, told["latent_exponent"])
     if told["directions"] == "shared":
         return GaussianInputs(*variances, told["correlation"], np.eye(input_dim, width))
     tall = np.linalg.qr(_normals(max(input_dim, width), min(input_dim, width), told["seed"]))[0]
@@ -128,12 +128,9 @@ class HiddenManifold:
 
     @cached_property
     def covariance(self) -> JointCovariance:
-        count, width = self.weights.shape
-        h = ACTIVATIONS[self.activation]
-        slope = h.mean_derivative(1.0)
-        rest = h.second_moment(1.0) - self._mean**2 - slope**2
-        omega = slope**2 * self.weights @ self.weights.T + rest * np.eye(count)
-        return JointCovariance(np.eye(width), slope * self.weights, omega)
+        width = self.weights.shape[1]
+        moments = InputMoments.of_latent(width).through(self.weights, ACTIVATIONS[self.activation])
+        return JointCovariance(np.eye(width), moments.cross, moments.covariance)
 
     @property
     def numbers(self) -> int:
@@ -147,22 +144,13 @@ class HiddenManifold:
         fields = normals @ torch.tensor(self.weights, device=normals.device).mT
         if self.activation == "sign":
             return fields.sign(), normals
-        return torch_function(ACTIVATIONS[self.activation], normals.device)(fields) - self._mean, normals
-
-    @property
-    def _mean(self) -> float:
         h = ACTIVATIONS[self.activation]
-        return 0.0 if h.odd else gaussian_average(h.function)
+        return torch_function(h, normals.device)(fields) - mean_of(h, 1.0), normals
 
 
 Source = GaussianInputs | HiddenManifold
 """`covariance` is that of z and x, or of their Gaussian equivalent where they are not `gaussian`. A row of both takes
 `numbers` normal ones: `rows` makes x [rows, p] and z [rows, k] of [rows, numbers]."""
-
-
-def _power_law(count: int, exponent: float) -> Array:
-    values = np.arange(1.0, count + 1) ** -exponent
-    return values / values.mean()
 
 
 def _normals(rows: int, columns: int, seed: int) -> Array:

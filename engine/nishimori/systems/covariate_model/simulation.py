@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nishimori.models.addressed import Draws
 from nishimori.systems.covariate_model.inputs import Source
 from nishimori.systems.covariate_model.learning import learnt
 from nishimori.theory.covariate_evolution import Learnt
 from nishimori.theory.covariate_model import Labels, LinearLabels
-from nishimori_kernels.rng import Stream, fill_normals, random_key
+from nishimori_kernels.rng import Stream
 
 TEST_BLOCK = 1000
 """Rows of a test set that are in memory together."""
@@ -26,9 +27,8 @@ class Address:
 
     def normals(self, stream: Stream, count: int, device: torch.device, first: int = 0) -> Tensor:
         """[count], float64, from element `first` on."""
-        out = torch.empty(1, 1, count, dtype=torch.float64, device=device)
-        key = random_key(self.seed, self.point)
-        return fill_normals(out, key, stream, 0, (self.instance,), (0,), first_element=first).flatten()
+        draws = Draws.of(self.seed, self.point, (self.instance,), device)
+        return draws.rows(stream, count, 1, first).flatten()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nishimori.description import Network
+from nishimori.models.addressed import Draws
 from nishimori.models.problem import Problem, matched_teacher
-from nishimori_kernels.rng import Stream, fill_normals, random_key
+from nishimori_kernels.rng import Stream
 
 if TYPE_CHECKING:
     from nishimori.description import GaussianChannel
@@ -51,6 +51,4 @@ def drawn(
 
 def held_out_normals(inputs: int, address: tuple[int, str, Sequence[int]]) -> Array:
     """[instances, inputs], for a function drawn from a posterior."""
-    seed, point, instances = address
-    out = torch.empty(len(instances), 1, inputs, dtype=torch.float64, device="cpu")
-    return fill_normals(out, random_key(seed, point), Stream.HELD_OUT, 0, instances, (0,)).squeeze(1).numpy()
+    return Draws.of(*address).rows(Stream.HELD_OUT, 1, inputs).squeeze(1).numpy()

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nishimori_kernels.rng import Stream, fill_normals, random_key
+from nishimori.models.addressed import Draws
+from nishimori_kernels.rng import Stream, random_key
 
 Array = NDArray[np.float64]
 
 
 def normals(count: int, stream: Stream, key: int) -> Array:
     """[count] of instance and chain 0."""
-    out = torch.empty(1, 1, count, dtype=torch.float64, device="cpu")
-    return fill_normals(out, key, stream, 0, (0,), (0,)).flatten().numpy()
+    return Draws(key, (0,), torch.device("cpu")).rows(stream, count, 1).flatten().numpy()
 
 
 def data_set(samples: int, dim: int, signal_variance: float, noise_variance: float, seed: int) -> tuple[Array, Array]:
