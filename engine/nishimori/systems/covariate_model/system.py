@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
-from nishimori.description.inputs import input_parameters, inputs_named, is_gaussian, with_input_defaults
+from nishimori.description.inputs import input_parameters, inputs_named, with_input_defaults
 from nishimori.description.validation import unknown_value
-from nishimori.models.named_moments import moments_named
-from nishimori.systems.covariate_model.covariates import Covariates, deviations
+from nishimori.systems.covariate_model.covariates import Covariates, covariates
 from nishimori.systems.covariate_model.sections import Config
 from nishimori.systems.simulation import Measured, Simulation
 
@@ -123,16 +122,8 @@ class CovariateModel(Simulation):
         return _columns([self._predicted(parameters, given.covariance.modes(teacher)) for teacher in teachers])
 
     def _covariates(self, parameters: Mapping[str, Any]) -> Covariates:
-        inputs, dim = inputs_named(parameters), parameters["input_dim"]
-        if self.generator is None:
-            moments, gaussian = moments_named(inputs, dim), is_gaussian(inputs)
-        else:
-            from nishimori.models.named_inputs import generator_of
-
-            own = generator_of(inputs, dim, self.generator)
-            moments, gaussian = own.moments, own.gaussian
-        acts_on, exponent = parameters.get("acts_on", "latents"), parameters.get("latent_exponent", 0.0)
-        return Covariates(moments, gaussian, deviations(acts_on, moments.latent_dim, exponent))
+        sight = parameters.get("acts_on", "latents"), parameters.get("latent_exponent", 0.0)
+        return covariates(inputs_named(parameters), parameters["input_dim"], self.generator, *sight)
 
     def _predicted(self, parameters: Mapping[str, Any], modes: "Modes") -> dict[str, float]:
         from nishimori.theory.covariate_evolution import state_evolution
