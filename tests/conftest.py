@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import ENVIRONMENT, ROOT, nishimori
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,3 +67,9 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"The figure is at {out}/overlay.png" in done.stdout
     return out
+
+
+@pytest.fixture(scope="session")
+def selftest() -> subprocess.CompletedProcess[str]:
+    """`nishimori selftest`, all laws, on the CPU; run once a session."""
+    return nishimori("selftest", env=ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""})

@@ -37,19 +37,27 @@ def test_every_block_is_of_a_kind_that_is_run():
     assert README.count("```") == 2 * len(BLOCKS)
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=range(len(blocks("python"))))
+OWN_SYSTEM = (ROOT / "scripts" / "examples" / "own_system.py").read_text(encoding="utf-8")
+"""test_examples.py runs it."""
+SNIPPETS = [text for text in blocks("python") if text != OWN_SYSTEM]
+
+
+@pytest.mark.parametrize("block", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_a_python_block_runs(block: str, tmp_path: Path):
     assert checked(python("-X", "utf8", "-c", block, cwd=tmp_path)).strip()
 
 
 @pytest.mark.parametrize("block", blocks("bash"), ids=range(len(blocks("bash"))))
 def test_the_commands_of_a_bash_block_run(block: str, tmp_path: Path, request: pytest.FixtureRequest):
-    """In order and in one directory; the quickstart's run is there already, so that `run` finds it finished."""
+    """In order and in one directory; the quickstart's run is there already, so that `run` finds it finished, and the
+    self-test is that of the session."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     if "runs/quickstart" in block:
         shutil.copytree(request.getfixturevalue("quickstart"), tmp_path / "runs" / "quickstart")
     for words in commands(block):
-        if words[0] == "nishimori":
+        if words == ["nishimori", "selftest"]:
+            assert "every law holds" in checked(request.getfixturevalue("selftest"))
+        elif words[0] == "nishimori":
             assert checked(nishimori(*words[1:], cwd=tmp_path)).strip()
         else:
             assert " ".join(words) in RUN_ELSEWHERE
@@ -57,7 +65,7 @@ def test_the_commands_of_a_bash_block_run(block: str, tmp_path: Path, request: p
 
 
 def test_the_system_that_is_shown_is_the_example():
-    assert (ROOT / "scripts" / "examples" / "own_system.py").read_text(encoding="utf-8") in blocks("python")
+    assert OWN_SYSTEM in blocks("python")
 
 
 def test_local_links_lead_somewhere():

@@ -152,6 +152,20 @@ def test_wrong_override(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_override_that_the_sweep_undoes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    together = {"network.input_dim": [16, 24], "data.instances": [4, 8]}
+    swept = {"data.sample_ratio": [1.0, 2.0], "zip": [together]}
+    experiment = write(tmp_path / "experiment.toml", changed(sweep=swept))
+    for key, remedy in [
+        ("data.sample_ratio", "write sweep.data.sample_ratio=[...]"),
+        ("network.input_dim", "edit its [[sweep.zip]] table"),
+    ]:
+        assert run(experiment, tmp_path / "out", "--set", f"{key}=3") == 2
+        assert f"--set {key}: the file sweeps this key; {remedy}" in capsys.readouterr().err
+    assert run(experiment, tmp_path / "out", "--dry-run", "--set", "sweep.data.sample_ratio=[3.0]") == 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_directory_of_another_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment, out = write(tmp_path / "experiment.toml", changed()), tmp_path / "out"
     out.mkdir()

@@ -63,6 +63,21 @@ def test_points_do_not_depend_on_how_many_instances_there_are(tmp_path: Path) ->
     np.testing.assert_allclose(found[0], found[1], rtol=1e-10)
 
 
+def test_what_is_for_chains_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = {"network": {"input_dim": 20, "width_ratio": 1.0}, "descent": {"times": [1.0]}}
+    assert run(tmp_path, **small, sweep={"network.units": [1, 2]}) == 0
+    capsys.readouterr()
+    out = str(tmp_path / "out")
+    assert main(["audit", out]) == 2
+    assert "random_features_online has no segments to audit; run it again" in capsys.readouterr().err
+    assert main(["export", out, str(tmp_path / "x.h5"), "--point", points(tmp_path)[0]["id"]]) == 2
+    assert "random_features_online has no draws to export; its values are in" in capsys.readouterr().err
+    assert main(["status", out]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["point", "state", "disk", "verdict"]
+    assert [line.split()[:2] for line in lines[2:4]] == [["units=1", "done"], ["units=2", "done"]]
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -41,7 +41,7 @@ def test_a_linear_model_has_the_error_of_its_exact_posterior(tmp_path: Path) -> 
     """Without hidden layers the posterior is Gaussian: its error is averaged here over data sets of another origin."""
     inputs = {"kind": "power_law", "exponent": 1.0}
     linear = {"input_dim": 24, "widths": []}
-    assert run(tmp_path, network=linear, data=data(inputs=inputs, instances=40)) in (0, 3)
+    assert run(tmp_path, network=linear, data=data(inputs=inputs, instances=40)) == 0
     (point,) = points(tmp_path)
     spectrum = spectrum_named(InputsSection(**inputs), 24)
     assert spectrum is not None
@@ -57,7 +57,7 @@ def test_a_linear_model_has_the_error_of_its_exact_posterior(tmp_path: Path) -> 
 
 
 def test_true_and_equivalent_inputs_have_one_theory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path, sweep={"data.inputs.equivalent": [False, True]}) in (0, 3)
+    assert run(tmp_path, sweep={"data.inputs.equivalent": [False, True]}) == 0
     said = capsys.readouterr().out
     assert "inputs" in said and "hidden_manifold" in said and "conjecture" in said
     true, equivalent = points(tmp_path)
@@ -67,7 +67,7 @@ def test_true_and_equivalent_inputs_have_one_theory(tmp_path: Path, capsys: pyte
     error = math.hypot(*(one["standard_error"] for one in apart))
     assert abs(apart[0]["value"] - apart[1]["value"]) < 4 * error
     again = main(["run", str(tmp_path / "e.toml"), "--out", str(tmp_path / "out"), "--json"])
-    assert again in (0, 3) and len(json.loads(capsys.readouterr().out)["points"]) == 2
+    assert again == 0 and len(json.loads(capsys.readouterr().out)["points"]) == 2
 
 
 def test_without_inputs_an_experiment_is_what_it_was(tmp_path: Path) -> None:
@@ -83,8 +83,7 @@ def test_a_covariance_file_is_part_of_the_experiment(tmp_path: Path, capsys: pyt
     file = tmp_path / "covariance.npy"
     np.save(file, np.diag(np.linspace(0.5, 1.5, 24)))
     inputs = {"kind": "covariance", "file": str(file)}
-    small = data(inputs=inputs, instances=2)
-    assert run(tmp_path, data=small) in (0, 3)
+    assert run(tmp_path, data=data(inputs=inputs, instances=2)) in (0, 3)  # two instances are too few for a verdict
     (point,) = points(tmp_path)
     np.save(file, np.eye(24))
     capsys.readouterr()

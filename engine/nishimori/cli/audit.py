@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from nishimori.cli.codes import DIFFERS, DONE
+from nishimori.description.config import has_chains
 from nishimori.description.errors import BadInput
 from nishimori.description.experiment import Experiment, Point
 from nishimori.executors.directory import experiment_of
@@ -30,8 +31,8 @@ def audit(
     Every segment is read and its digests checked. One of each point is then computed again, from the nearest state
     before it that was kept, or from the start, and must come out as it was to the bit. Nothing is written, and the run
     may be going on meanwhile. Results are the same on the same kind of machine alone: audit a run where it was sampled.
-    Exit codes: 0 all are the same; 2 the input is wrong: the directory holds no run or no segments yet, or a file is
-    damaged; 3 a segment came out otherwise.
+    Systems without chains have no segments. Exit codes: 0 all are the same; 2 the input is wrong: the directory holds
+    no run or no segments, or a file is damaged; 3 a segment came out otherwise.
 
     Args:
         directory: what --out named.
@@ -40,6 +41,11 @@ def audit(
         json: print one JSON object on stdout and nothing else there.
     """
     points, rows = _chosen(directory, experiment_of(directory), point), []
+    if not has_chains(points[0].config):
+        kind = points[0].config.system.kind
+        raise BadInput(
+            f"{directory}: {kind} has no segments to audit; run it again into another directory and compare digests"
+        )
     seed = secrets.randbits(32) if seed is None else seed
     for one in points:
         rows.append(_row(directory, one, seed))

@@ -36,6 +36,8 @@ def export(
     home = _home(directory, point)
     _require_free(file, force)
     summary = _summary(home)
+    if "main" in summary:
+        raise BadInput(f"{home}: {summary['system']} has no draws to export; its values are in {home / 'summary.json'}")
     from nishimori.sampling.export import export_point
 
     export_point(home, file, summary, _provenance(home))

@@ -13,7 +13,8 @@ import tyro
 
 from nishimori.chains.lock import SILENCE
 from nishimori.cli.codes import DONE
-from nishimori.comparison.tables import describe, table
+from nishimori.comparison.tables import describe, table, varying_names
+from nishimori.description.config import has_chains
 from nishimori.description.errors import BadInput
 from nishimori.description.units import duration, sized
 from nishimori.executors.directory import experiment_of
@@ -24,6 +25,8 @@ HEADER = (
     *("point", "state", "transitions", "draws", "segments", "acceptance", "divergent", "ESS", "R-hat", "to go"),
     *("disk", "verdict"),
 )
+SIMULATED = ("point", "state", "disk", "verdict")
+"""What there is to tell of points without chains."""
 STATES = ("done", "damaged", "running", "failed", "stopped", "to do")
 WORST = (("effective_sample_size", min), ("r_hat", max))
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -74,7 +77,22 @@ def _report(found: Sequence[Standing]) -> str:
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     size = sized(sum(one.disk_bytes for one in found))
     reasons = [f"\n{describe(_parameters(one))} failed: {one.failure.message}" for one in found if one.failure]
-    return f"{table(HEADER, [_row(one) for one in found])}\npoints: {told}; {size} on disk{''.join(reasons)}"
+    return f"{_table(found)}\npoints: {told}; {size} on disk{''.join(reasons)}"
+
+
+def _table(found: Sequence[Standing]) -> str:
+    rows = [dict(zip(HEADER, [name, *_row(one)], strict=True)) for name, one in zip(_names(found), found, strict=True)]
+    header = HEADER if has_chains(found[0].point.config) else SIMULATED
+    return table(header, [[row[column] for column in header] for row in rows])
+
+
+def _names(found: Sequence[Standing]) -> list[str]:
+    """Without chains by the parameters that tell points apart, of which there may be many others."""
+    told = [_parameters(one) for one in found]
+    apart = varying_names([{"parameters": parameters} for parameters in told])
+    if has_chains(found[0].point.config) or not apart:
+        return [describe(parameters) for parameters in told]
+    return [describe({name: parameters[name] for name in apart if name in parameters}) for parameters in told]
 
 
 @dataclass(frozen=True)
@@ -111,7 +129,6 @@ def _worst(values: Sequence[float | None], of: Any) -> float | None:
 def _row(one: Standing) -> list[str]:
     quality, headway = _quality(one), one.headway
     return [
-        describe(_parameters(one)),
         _state(one),
         "-" if headway is None else f"{headway.transitions}/{headway.scheduled}",
         "-" if headway is None else f"{headway.draws}/{headway.draws_scheduled}",

@@ -4,12 +4,14 @@ import inspect
 import json as json_module
 
 from nishimori.cli.codes import DONE
-from nishimori.comparison.tables import table
 from nishimori.systems import SYSTEMS
 
 
 def systems(json: bool = False) -> int:
     """List the systems that an experiment file can name as [system] kind, with their papers.
+
+    What each measures and what is known of it stands in README.md, "Neighbouring systems"; scripts/experiments has a
+    file of each to start from.
 
     Args:
         json: print one JSON object on stdout.
@@ -18,8 +20,8 @@ def systems(json: bool = False) -> int:
     if json:
         print(json_module.dumps(told))
     else:
-        rows = [[kind, ", ".join(one["papers"]), one["about"]] for kind, one in told.items()]
-        print(table(["kind", "papers", "what it is"], rows))
+        for kind, one in told.items():
+            print(f"{kind}\n    {one['about']}\n    {', '.join(one['papers'])}")
     return DONE
 
 

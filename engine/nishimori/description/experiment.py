@@ -66,11 +66,21 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), kinds: Mapping[st
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: not valid TOML ({error}); correct that line") from None
     try:
-        for override in overrides:
-            _set(document, *_parse_override(override))
+        said = [_parse_override(override) for override in overrides]
+        for dotted, value in said:
+            _set(document, dotted, value)
+        _require_in_force([dotted for dotted, _ in said], document)
         return expand(document, kinds)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
+
+
+def _require_in_force(overridden: Sequence[str], document: Mapping[str, Any]) -> None:
+    """Raises BadInput for a key that every point takes from the sweep."""
+    for axis in sweep_axes(document.get("sweep", {})):
+        for dotted in set(axis[0]) & set(overridden):
+            remedy = f"write sweep.{dotted}=[...]" if len(axis[0]) == 1 else "edit its [[sweep.zip]] table"
+            raise BadInput(f"--set {dotted}: the file sweeps this key; {remedy}")
 
 
 def expand(document: Mapping[str, Any], kinds: Mapping[str, Resolve] = KINDS) -> Experiment:

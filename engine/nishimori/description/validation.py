@@ -1,6 +1,7 @@
 """A document against the schema: a config, or a sentence that names the key and what to do."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
@@ -26,6 +27,12 @@ def unknown_value(key: str, value: str, known: Sequence[str]) -> BadInput:
     close = difflib.get_close_matches(value, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return BadInput(f"{key} = {value!r} is not known; {meant}use one of {', '.join(known)}")
+
+
+def require_growing(key: str, places: Sequence[float]) -> None:
+    """Raises BadInput where `places` do not grow from one to the next."""
+    if any(later <= earlier for earlier, later in itertools.pairwise(places)):
+        raise BadInput(f"{key} must grow from one to the next; sort them")
 
 
 def known_kinds() -> list[str]:

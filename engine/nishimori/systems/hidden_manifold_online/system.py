@@ -12,6 +12,7 @@ from nishimori.description.config import Count, InputsSection, KindSection, Posi
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
 from nishimori.description.inputs import input_parameters, with_input_defaults
+from nishimori.description.validation import require_growing
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class HiddenManifoldOnline(Simulation):
 
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
-        times = config.descent.times
-        if list(times) != sorted(set(times)) or not times[-1] > 0:
-            raise BadInput("descent.times must grow from one to the next, to more than 0; sort them")
+        require_growing("descent.times", config.descent.times)
+        if config.descent.times[-1] == 0:
+            raise BadInput("descent.times ends at 0, where nothing has moved; add a time")
         inputs = with_input_defaults(config.inputs, config.network.input_dim)
         return msgspec.structs.replace(config, inputs=inputs)
 

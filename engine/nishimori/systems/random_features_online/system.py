@@ -17,8 +17,8 @@ from nishimori.description.config import (
     SimulationSection,
     to_plain,
 )
-from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
+from nishimori.description.validation import require_growing
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class RandomFeaturesOnline(Simulation):
 
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
-        times = config.descent.times
-        if list(times) != sorted(set(times)):
-            raise BadInput("descent.times must grow from one to the next; sort them")
+        require_growing("descent.times", config.descent.times)
         return config
 
     def parameters(self, config: Config) -> dict[str, Any]:
