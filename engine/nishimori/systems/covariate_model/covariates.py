@@ -23,11 +23,16 @@ Array = NDArray[np.float64]
 class Covariates:
     """Of inputs x with these `moments`, made of latent numbers c: the student sees x, the teacher z = deviations * c
     [k], or x too where there are no `deviations`. `gaussian` says whether they are; if not, the covariance is that of
-    their Gaussian equivalent."""
+    their Gaussian equivalent, and raises ValueError where there is none."""
 
     moments: InputMoments
     gaussian: bool
     deviations: Array | None
+
+    @property
+    def teacher_dim(self) -> int:
+        """k."""
+        return self.moments.input_dim if self.deviations is None else self.moments.latent_dim
 
     @cached_property
     def covariance(self) -> JointCovariance:

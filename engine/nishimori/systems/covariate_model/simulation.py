@@ -33,7 +33,7 @@ class DataSet:
     @cached_property
     def teacher(self) -> Tensor:
         """theta0 [k]."""
-        return self.draws.rows(Stream.TEACHER, len(self.covariates.covariance.psi), 1).flatten()
+        return self.draws.rows(Stream.TEACHER, self.covariates.teacher_dim, 1).flatten()
 
     @cached_property
     def inputs(self) -> Tensor:
