@@ -81,13 +81,8 @@ def path_lengths(tangent: ArrayLike, starts: ArrayLike, labels: ArrayLike, time:
     flow = Flow(_real(tangent))
     eigenvalues, vectors = flow.modes
     speeds = ((_real(starts) - _real(labels)) @ vectors) * eigenvalues  # [starts, samples]
-    return sum(
-        (
-            weight * np.linalg.norm(speeds * np.exp(-moment * eigenvalues), axis=1)
-            for moment, weight in _path_rule(flow, time)
-        ),
-        np.zeros(len(speeds)),
-    )
+    moments, weights = _path_rule(flow, time)
+    return np.sqrt(speeds**2 @ np.exp(-2 * np.outer(eigenvalues, moments))) @ weights
 
 
 def path_energies(tangent: ArrayLike, starts: ArrayLike, labels: ArrayLike, time: float) -> Array:
@@ -153,19 +148,20 @@ def _real(values: ArrayLike) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def _path_rule(flow: Flow, time: float) -> list[tuple[float, float]]:
+def _path_rule(flow: Flow, time: float) -> tuple[Array, Array]:
     """Moments and weights up to `time`, or to where no mode moves any more."""
     eigenvalues, _ = flow.modes
     moving = eigenvalues[eigenvalues > 0]
-    if not len(moving):
-        return []
+    if not len(moving) or time <= 0:
+        return np.zeros(0), np.zeros(0)
     end = min(time, 45 / float(moving.min()))
     edges, step = [0.0], FIRST_PANEL / float(moving.max())
     while edges[-1] < end:
         edges.append(min(end, edges[-1] + step))
         step = max(step, edges[-1])
     rules = [panel_rule((low, high), high - low) for low, high in zip(edges, edges[1:], strict=False)]
-    return [pair for points, weights in rules for pair in zip(points.tolist(), weights.tolist(), strict=True)]
+    moments, weights = zip(*rules, strict=True)
+    return np.concatenate(moments), np.concatenate(weights)
 
 
 def _log_sum(logs: Array) -> Array:

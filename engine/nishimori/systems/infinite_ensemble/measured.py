@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 AXIS = "training time"
 LINE = 30
-"""Places at which a figure draws the theory, besides the times."""
+"""Places at which theory is drawn, besides the times."""
 
 
 def measured(config: "Config", progress: "Progress") -> dict[str, Measured]:
@@ -66,15 +66,21 @@ def of_training(trained: Trained, instances: Sequence[Instance], times: tuple[fl
 
 def _of_laws(outputs: Array, instances: Sequence[Instance], times: tuple[float, ...]) -> dict[str, Measured]:
     """Of outputs [times, instances, members, rows]."""
-    places = np.union1d(np.geomspace(times[0] / 1.2, times[-1], LINE), times)
-    shown = np.searchsorted(places, times)
     found = [[_found(one, members) for members in outputs[:, number]] for number, one in enumerate(instances)]
-    known = [[_known(one, law) for law in one.trained(places.tolist())] for one in instances]
-    told = {}
-    for name in known[0][0]:
-        values, line = _column(found, name), _column(known, name)
-        told[name] = Measured(values, line[:, shown], AXIS, times, (places, line.mean(axis=0)))
-    return told
+    known = [[_known(one, law) for law in one.trained(_places(times))] for one in instances]
+    return {name: _over_line(_column(found, name), _column(known, name), times) for name in known[0][0]}
+
+
+def _places(times: tuple[float, ...]) -> list[float]:
+    """Of theory: the times, and what lies between."""
+    return np.union1d(np.geomspace(times[0] / 1.2, times[-1], LINE), times).tolist()
+
+
+def _over_line(values: Array, known: Array, times: tuple[float, ...]) -> Measured:
+    """From values [instances, times] and theory at all places [instances, places]."""
+    places = np.array(_places(times))
+    predicted = known[:, np.searchsorted(places, times)]
+    return Measured(values, predicted, AXIS, times, (places, known.mean(axis=0)))
 
 
 def _found(instance: Instance, outputs: Array) -> dict[str, float]:
@@ -91,13 +97,13 @@ def _known(instance: Instance, law: "Predictive") -> dict[str, float]:
 
 def _of_paths(trained: Trained, instances: Sequence[Instance], times: tuple[float, ...]) -> dict[str, Measured]:
     """Means over members, beside wide networks from the same starts."""
-    traces = np.array([[fisher_trace(one.wide.flow.tangent)] * len(times) for one in instances])
+    places = _places(times)
     curves = {
-        "fisher_trace": (trained.traces, traces),
-        "path_length": (trained.lengths, _from_starts(path_lengths, trained.starts, instances, times)),
-        "path_energy": (trained.energies, _from_starts(path_energies, trained.starts, instances, times)),
+        "fisher_trace": (trained.traces, [[fisher_trace(one.wide.flow.tangent)] * len(places) for one in instances]),
+        "path_length": (trained.lengths, _from_starts(path_lengths, trained.starts, instances, places)),
+        "path_energy": (trained.energies, _from_starts(path_energies, trained.starts, instances, places)),
     }
-    return {name: Measured(values.mean(axis=2).T, known, AXIS, times) for name, (values, known) in curves.items()}
+    return {name: _over_line(values.mean(axis=2).T, np.array(known), times) for name, (values, known) in curves.items()}
 
 
 def _from_starts(
