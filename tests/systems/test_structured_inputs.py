@@ -12,8 +12,8 @@ from experiments import write
 from nishimori.cli import main
 from nishimori.description.config import InputsSection
 from nishimori.description.inputs import input_parameters, inputs_named
+from nishimori.models.named_moments import spectrum_named
 from nishimori.systems import load_experiment
-from nishimori.systems.input_spectra import input_spectrum
 
 MANIFOLD = {"kind": "hidden_manifold", "latent_ratio": 0.5, "activation": "sign"}
 EXPERIMENT: dict[str, Any] = {
@@ -43,7 +43,7 @@ def test_a_linear_model_has_the_error_of_its_exact_posterior(tmp_path: Path) -> 
     linear = {"input_dim": 24, "widths": []}
     assert run(tmp_path, network=linear, data=data(inputs=inputs, instances=40)) in (0, 3)
     (point,) = points(tmp_path)
-    spectrum = input_spectrum(InputsSection(**inputs), 24)
+    spectrum = spectrum_named(InputsSection(**inputs), 24)
     assert spectrum is not None
     generator, errors = np.random.default_rng(0), []
     for _ in range(400):
@@ -107,7 +107,7 @@ def test_the_spectrum_is_that_of_the_layers_of_the_run() -> None:
 
     inputs = InputsSection(kind="hidden_manifold", latent_ratio=0.5, activation="sign", depth=2, seed=3)
     own = np.linalg.eigvalsh(generator_of(inputs, 60).moments.covariance)
-    found = input_spectrum(inputs, 60)
+    found = spectrum_named(inputs, 60)
     assert found is not None
     np.testing.assert_allclose(found, own.clip(0), atol=1e-9)
 
@@ -137,8 +137,8 @@ def test_covariance_files_that_are_none_are_refused(tmp_path: Path, capsys: pyte
         (lambda: file.write_text("no numbers"), "is no .npy array"),
         (lambda: np.save(file, np.array([object()]), allow_pickle=True), "is no .npy array"),
         (lambda: np.save(file, np.eye(7)), "must hold a [24, 24] matrix"),
-        (lambda: np.save(file, np.triu(np.ones((24, 24)))), "no symmetric matrix"),
-        (lambda: np.save(file, -np.eye(24)), "negative eigenvalue"),
+        (lambda: np.save(file, np.triu(np.ones((24, 24)))), "must be a symmetric matrix"),
+        (lambda: np.save(file, -np.eye(24)), "no negative eigenvalues"),
     ]:
         write_it()
         assert run(tmp_path, data=data(inputs={"kind": "covariance", "file": str(file)})) == 2

@@ -62,14 +62,18 @@ class ChannelSection(_Section, frozen=True, kw_only=True):
 class InputsSection(_Section, frozen=True, kw_only=True):
     """Inputs of mean 0; "gaussian" are independent normal numbers. power_law: Gaussian, with variances proportional to
     k^-exponent, of mean 1; covariance: Gaussian, of the matrix in `file` (.npy), whose `digest` is filled in;
-    hidden_manifold: `depth` random layers, a function of `seed`, with this `activation`, from latent_ratio * input_dim
-    numbers. `equivalent` takes Gaussian inputs with the moments of these. Defaults: `description.inputs`."""
+    correlated: as power_law, and a `correlation` with latent_ratio * input_dim latent normal numbers, in random
+    `directions`, or the i-th with the i-th where they are "shared"; hidden_manifold: `depth` random layers with this
+    `activation`, from latent_ratio * input_dim numbers. What is random here is a function of `seed`. `equivalent` takes
+    Gaussian inputs with the moments of these. Defaults: `description.inputs`."""
 
-    kind: Literal["gaussian", "power_law", "covariance", "hidden_manifold"]
+    kind: Literal["gaussian", "power_law", "covariance", "correlated", "hidden_manifold"]
     exponent: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     file: str | None = None
     digest: str | None = None
     latent_ratio: Positive | None = None
+    correlation: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    directions: Literal["random", "shared"] | None = None
     activation: GeneratorActivation | None = None
     depth: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
     seed: NonNegative | None = None

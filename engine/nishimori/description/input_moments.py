@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nishimori.description.activations import Activation
 from nishimori.description.quadrature import gaussian_average
@@ -36,7 +36,12 @@ class InputMoments:
     @classmethod
     def of_latent(cls, dim: int) -> "InputMoments":
         """x = c."""
-        return cls(np.zeros(dim), np.eye(dim), np.eye(dim))
+        return cls.independent(np.ones(dim))
+
+    @classmethod
+    def independent(cls, variances: Array) -> "InputMoments":
+        """x = sqrt(variances) * c; [N]."""
+        return cls(np.zeros(len(variances)), np.diag(variances), np.diag(np.sqrt(variances)))
 
     @classmethod
     def gaussian(cls, covariance: Array) -> "InputMoments":
@@ -59,6 +64,18 @@ class InputMoments:
         own = activation.second_moment(variance) - mean_of(activation, variance) ** 2
         np.fill_diagonal(covariance, own)
         return InputMoments(np.zeros(len(weights)), covariance, slope * (weights @ self.cross))
+
+
+def require_covariance(values: ArrayLike) -> Array:
+    """`values` as a covariance matrix [N, N]; raises ValueError where they are none."""
+    matrix = np.asarray(values, dtype=np.float64)
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size > 0
+    if not square or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
+        raise ValueError("a covariance must be a symmetric matrix of finite numbers; give [input_dim, input_dim]")
+    lowest = float(np.linalg.eigvalsh(matrix)[0])
+    if lowest < -1e-9 * float(np.abs(matrix).max()):
+        raise ValueError(f"a covariance has no negative eigenvalues, and this one has {lowest:.3g}; give another")
+    return 0.5 * (matrix + matrix.T)
 
 
 def mean_of(activation: Activation, variance: float) -> float:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from nishimori.description.config import InputsSection
 from nishimori.description.errors import BadInput
+from nishimori.description.input_moments import require_covariance
 
 GAUSSIAN = "gaussian"
 KEYS: dict[str, dict[str, Any]] = {
     GAUSSIAN: {},
     "power_law": {"exponent": None},
     "covariance": {"file": None, "digest": ""},
+    "correlated": {"exponent": 0.5, "latent_ratio": 1.0, "correlation": 0.9, "directions": "random", "seed": 0},
     "hidden_manifold": {"latent_ratio": None, "activation": "sign", "depth": 1, "seed": 0},
 }
 """The keys of a kind beyond `kind` and `equivalent`, with their defaults; None is a key that must be said."""
@@ -37,11 +39,15 @@ def with_input_defaults(inputs: Inputs, input_dim: int, key: str = "inputs") -> 
         raise BadInput(f'{key}.{missing[0]} is missing; add it, as {key}.kind = "{inputs.kind}" takes one')
     unsaid = {name: value for name, value in taken.items() if getattr(inputs, name) is None}
     said = msgspec.structs.replace(inputs, **unsaid)
-    if said.kind == "hidden_manifold" and latent_dim(said, input_dim) < 1:
+    if said.latent_ratio is not None and latent_dim(said, input_dim) < 1:
         raise BadInput(f"{key}.latent_ratio = {said.latent_ratio:g} leaves no latent number; raise it or input_dim")
     if said.kind == "covariance":
         return _with_digest(said, input_dim, key)
     return said
+
+
+def is_gaussian(inputs: Inputs) -> bool:
+    return not isinstance(inputs, InputsSection) or inputs.equivalent or inputs.kind != "hidden_manifold"
 
 
 def latent_dim(inputs: InputsSection, input_dim: int) -> int:
@@ -77,12 +83,10 @@ def covariance_in(file: str, input_dim: int, key: str = "inputs") -> NDArray[np.
         raise BadInput(f"{key}.file = {file!r} is no .npy array of numbers; write it with numpy.save") from None
     if not isinstance(matrix, np.ndarray) or matrix.shape != (input_dim, input_dim) or matrix.dtype.kind not in "fiu":
         raise BadInput(f"{key}.file = {file!r} must hold a [{input_dim}, {input_dim}] matrix of real numbers; save one")
-    matrix = matrix.astype(np.float64)
-    if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
-        raise BadInput(f"{key}.file = {file!r} holds no symmetric matrix of finite numbers; save a covariance")
-    if np.linalg.eigvalsh(matrix)[0] < -1e-9 * np.abs(matrix).max():
-        raise BadInput(f"{key}.file = {file!r} has a negative eigenvalue; save a covariance")
-    return matrix
+    try:
+        return require_covariance(matrix)
+    except ValueError as refusal:
+        raise BadInput(f"{key}.file = {file!r}: {refusal}") from None
 
 
 def _plain(inputs: InputsSection, key: str) -> str:

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from nishimori.description.activations import ACTIVATIONS, Activation
-from nishimori.description.input_moments import InputMoments, mean_of, through_layers
+from nishimori.description.input_moments import InputMoments, mean_of, require_covariance, through_layers
 from nishimori.models.activation_kernel import TensorFunction, torch_function
+from nishimori.models.random_layers import random_layers
 from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
 
@@ -22,11 +23,12 @@ CHUNK = 1 << 22
 
 
 class InputGenerator(ABC):
-    """A law of inputs: G maps `numbers` independent standard normals to `input_dim` inputs of mean 0. The first
-    `latent_dim` of them are the latent c that a teacher may act on."""
+    """A law of inputs: G maps `numbers` independent standard normals to `input_dim` inputs of mean 0, jointly Gaussian
+    where it is `gaussian`. The first `latent_dim` of them are the latent c that a teacher may act on."""
 
     input_dim: int
     latent_dim: int
+    gaussian: bool = False
 
     @property
     def numbers(self) -> int:
@@ -48,12 +50,14 @@ class InputGenerator(ABC):
 class IndependentInputs(InputGenerator):
     """x = sqrt(variances) * c; `variances` [input_dim]."""
 
+    gaussian = True
+
     def __init__(self, variances: ArrayLike) -> None:
         self._deviations = np.sqrt(np.asarray(variances, dtype=np.float64))
         self.input_dim = self.latent_dim = len(self._deviations)
 
     def _moments(self) -> InputMoments:
-        return InputMoments(np.zeros(self.input_dim), np.diag(self._deviations**2), np.diag(self._deviations))
+        return InputMoments.independent(self._deviations**2)
 
     def __call__(self, normals: Tensor) -> Tensor:
         return normals * torch.tensor(self._deviations, device=normals.device)
@@ -66,9 +70,11 @@ class GaussianInputs(InputGenerator):
     Raises ValueError where there is no such law.
     """
 
+    gaussian = True
+
     def __init__(self, moments: InputMoments | ArrayLike) -> None:
         if not isinstance(moments, InputMoments):
-            moments = InputMoments.gaussian(_covariance(moments))
+            moments = InputMoments.gaussian(require_covariance(moments))
         self._kept = InputMoments(np.zeros(moments.input_dim), moments.covariance, moments.cross)
         self.input_dim, self.latent_dim = moments.input_dim, moments.latent_dim
         left = moments.covariance - moments.cross @ moments.cross.T
@@ -103,13 +109,10 @@ class HiddenManifoldInputs(InputGenerator):
     def __init__(self, input_dim: int, latent_dim: int, activation: Activation, depth: int = 1, seed: int = 0) -> None:
         self.input_dim, self.latent_dim = input_dim, latent_dim
         self.activation = activation
-        widths = [latent_dim, *[input_dim] * depth]
-        self._layers = [
-            _rows(number, *shape, seed) for number, shape in enumerate(zip(widths[1:], widths, strict=False))
-        ]
+        self._layers = random_layers(latent_dim, input_dim, depth, seed)
 
     def _moments(self) -> InputMoments:
-        return through_layers([layer.numpy() for layer in self._layers], self.activation)
+        return through_layers(self._layers, self.activation)
 
     @cached_property
     def _means(self) -> list[float]:
@@ -123,7 +126,7 @@ class HiddenManifoldInputs(InputGenerator):
     def __call__(self, normals: Tensor) -> Tensor:
         phi, hidden = _function(self.activation, normals.device), normals
         for weights, mean in zip(self._layers, self._means, strict=True):
-            hidden = phi(hidden @ weights.to(normals.device).T) - mean
+            hidden = phi(hidden @ torch.tensor(weights, device=normals.device).T) - mean
         return hidden
 
 
@@ -183,24 +186,5 @@ def _normals(first: int, count: int, numbers: int, seed: int) -> Tensor:
     return drawn.view(count, numbers)
 
 
-def _rows(layer: int, count: int, dim: int, seed: int) -> Tensor:
-    """[count, dim] of length 1, in random directions."""
-    out = torch.empty(1, 1, count * dim, dtype=torch.float64)
-    drawn = fill_normals(out, random_key(seed, "inputs"), Stream.GENERATOR, layer, (0,), (0,)).view(count, dim)
-    return drawn / drawn.norm(dim=1, keepdim=True)
-
-
 def _function(activation: Activation, device: torch.device) -> TensorFunction:
     return torch.sign if activation == ACTIVATIONS["sign"] else torch_function(activation, device)
-
-
-def _covariance(values: ArrayLike) -> Array:
-    """A covariance matrix; ValueError where `values` are none."""
-    matrix = np.asarray(values, dtype=np.float64)
-    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and matrix.size > 0
-    if not square or not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12):
-        raise ValueError("a covariance must be a symmetric matrix of finite numbers; give [input_dim, input_dim]")
-    lowest = float(np.linalg.eigvalsh(matrix)[0])
-    if lowest < -1e-9 * float(np.abs(matrix).max()):
-        raise ValueError(f"a covariance has no negative eigenvalues, and this one has {lowest:.3g}; give another")
-    return 0.5 * (matrix + matrix.T)

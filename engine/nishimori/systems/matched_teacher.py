@@ -22,9 +22,9 @@ from nishimori.description.experiment import resolved
 from nishimori.description.identity import identity
 from nishimori.description.inputs import input_parameters, inputs_named
 from nishimori.description.sizes import sample_count
+from nishimori.models.named_moments import spectrum_named
 from nishimori.systems.batches import Outcome, sampled
 from nishimori.systems.branches import branch_estimates, disagreement, sized
-from nishimori.systems.input_spectra import input_spectrum
 from nishimori.systems.mismatch import names_teacher, predict_apart, with_teacher_parameters
 from nishimori.systems.point_audit import audit_point
 from nishimori.systems.point_blocks import moved_block
@@ -91,7 +91,7 @@ class MatchedTeacher:
         if specialises(network):
             _require_independent(parameters, "branches")
             return branch_predictions(sized(network, parameters), channel, parameters["sample_ratio"])
-        spectrum = input_spectrum(inputs_named(parameters), parameters["input_dim"])
+        spectrum = spectrum_named(inputs_named(parameters), parameters["input_dim"])
         prediction = theory.predict(
             network, channel, parameters["sample_ratio"], conjecture=True, input_spectrum=spectrum
         ).to_dict()

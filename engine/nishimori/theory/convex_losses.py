@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 Elementwise = Callable[[Array], Array]
 _ROUNDS = 200
 _ROUND_OFF = 4e-15
+_NEAR = 1e-6
 _BESIDE = 1e-9
 """How far beside a kink its two slopes are taken."""
 
@@ -27,8 +28,8 @@ class Loss:
     """A convex loss by its value and derivative, elementwise from float64 arrays to new ones of their shape.
 
     `argument` is what it is a function of. `kinks` are the places where the derivative jumps, at which it may have any
-    value in between. Where `second_derivative` is given the proximal operator is found by Newton's method, else by
-    bisection; `proximal`, of t and V, replaces both where there is a closed form.
+    value in between, or the second one. Where `second_derivative` is given the proximal operator is found by Newton's
+    method, else by bisection; `proximal`, of t and V, replaces both where there is a closed form.
     """
 
     value: Elementwise = field(repr=False)
@@ -57,6 +58,13 @@ class Loss:
         found = self._between(np.minimum(targets, other), np.maximum(targets, other), targets, scale)
         self._require_least(found, targets, scale)
         return found
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the derivative jumps nowhere: a millionth beside its kinks it is alike, to a thousandth."""
+        places = np.array(self.kinks)
+        left, right = (self.derivative(places + side) for side in (-_NEAR, _NEAR))
+        return bool(np.all(np.abs(right - left) < 1e3 * _NEAR))
 
     def force(self, places: Array, scale: float) -> Array:
         """(t - prox(t)) / scale: the derivative of the loss where the proximal operator leads."""
@@ -106,6 +114,10 @@ def _logistic_second_derivative(margins: Array) -> Array:
     return special.expit(margins) * special.expit(-margins)
 
 
+def _huber_proximal(residuals: Array, scale: float) -> Array:
+    return residuals - scale * np.clip(residuals / (1 + scale), -1.0, 1.0)
+
+
 def _hinge_proximal(margins: Array, scale: float) -> Array:
     return np.maximum(margins, np.minimum(margins + scale, 1.0))
 
@@ -119,6 +131,16 @@ SQUARE = Loss(
     proximal=lambda residuals, scale: residuals / (1 + scale),
 )
 """(y - z)^2 / 2."""
+
+HUBER = Loss(
+    lambda residuals: np.where(np.abs(residuals) < 1, 0.5 * residuals**2, np.abs(residuals) - 0.5),
+    lambda residuals: np.clip(residuals, -1.0, 1.0),
+    "residual",
+    "huber",
+    kinks=(-1.0, 1.0),
+    proximal=_huber_proximal,
+)
+"""t^2 / 2 of a residual t up to 1, |t| - 1 / 2 beyond it."""
 
 SQUARE_OF_MARGIN = Loss(
     lambda margins: 0.5 * (1 - margins) ** 2,
@@ -148,3 +170,5 @@ HINGE = Loss(
     proximal=_hinge_proximal,
 )
 """max(0, 1 - y z)."""
+
+LOSSES = (SQUARE, HUBER, SQUARE_OF_MARGIN, LOGISTIC, HINGE)

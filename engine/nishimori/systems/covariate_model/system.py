@@ -1,70 +1,46 @@
 """Convex learning from all samples at once in the Gaussian covariate model (arXiv 2102.08127), beside its state
 evolution. Importing this never imports torch."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from nishimori.description.config import Count, KindSection, Positive, SimulationSection
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
-from nishimori.systems.covariate_model.inputs import PREFIX, InputsSection, Source, settings, source
+from nishimori.description.inputs import input_parameters, inputs_named, is_gaussian, with_input_defaults
+from nishimori.description.validation import unknown_value
+from nishimori.models.named_moments import moments_named
+from nishimori.systems.covariate_model.covariates import Covariates, deviations
+from nishimori.systems.covariate_model.sections import Config
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
+    from nishimori.models.inputs import InputGenerator
+    from nishimori.theory.convex_losses import Loss
     from nishimori.theory.covariate_model import Labels, Modes
 
 Array = NDArray[np.float64]
 CHANNELS = {"linear": "gaussian", "sign": "probit"}
 """What labels are called among the parameters of a point: the channels of the matched teacher, noise inside a sign."""
 ERRORS = {"gaussian": "generalization_error", "probit": "classification_error"}
+ARGUMENTS = {"gaussian": "residual", "probit": "margin"}
 
 
-class NetworkSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """p, the numbers that the student sees."""
-
-    input_dim: Count
-
-
-class LabelsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """linear: u + noise, sign: the sign of u + noise, of u = theta0.z / sqrt(k); `noise_variance` may be 0."""
-
-    kind: Literal["linear", "sign"] = "linear"
-    noise_variance: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
-
-
-class LossSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """square: (y - z)^2 / 2; logistic: log(1 + exp(-y z)); hinge: max(0, 1 - y z); plus `regularisation` |w|^2 / 2."""
-
-    kind: Literal["square", "logistic", "hinge"] = "square"
-    regularisation: Positive = 0.1
-
-
-class DataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`sample_ratio` * p samples a data set; `test_samples` more where the inputs are not Gaussian."""
-
-    sample_ratio: Positive
-    test_samples: Count = 5000
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One point."""
-
-    system: KindSection
-    network: NetworkSection
-    inputs: InputsSection = InputsSection()
-    labels: LabelsSection = LabelsSection()
-    loss: LossSection = LossSection()
-    data: DataSection
-    run: SimulationSection = SimulationSection()
-
-
+@dataclass(frozen=True)
 class CovariateModel(Simulation):
-    """Convex losses over structured inputs, of which a teacher may see others."""
+    """Convex losses over structured inputs, of which a teacher may see others.
+
+    `losses` are those that an experiment can name, by default `theory.convex_losses.LOSSES`. `generator`, of an input
+    dimension, replaces the inputs that it names. A system with others is registered under a kind of its own.
+    """
+
+    losses: tuple["Loss", ...] | None = None
+    generator: "Callable[[int], InputGenerator] | None" = None
 
     schema = Config
     papers = ("arXiv 2102.08127", "arXiv 2006.14709")
@@ -72,31 +48,37 @@ class CovariateModel(Simulation):
 
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
-        settings(config.inputs)
-        if config.labels.kind == "linear" and config.loss.kind != "square":
-            raise BadInput(f'loss.kind = {config.loss.kind!r} is for classes; use "square", or labels.kind = "sign"')
-        return config
+        self._require_loss(config)
+        if config.labels.acts_on == "inputs" and config.labels.latent_exponent > 0:
+            raise BadInput(
+                "labels.latent_exponent is of latents, and this teacher acts on the inputs; remove it or labels.acts_on"
+            )
+        inputs = with_input_defaults(config.inputs, config.network.input_dim)
+        return msgspec.structs.replace(config, inputs=inputs)
 
     def main_of(self, config: Config) -> str:
         return ERRORS[CHANNELS[config.labels.kind]]
 
     def parameters(self, config: Config) -> dict[str, Any]:
+        labels = config.labels
         return {
-            "channel": CHANNELS[config.labels.kind],
-            "noise_variance": config.labels.noise_variance,
+            "channel": CHANNELS[labels.kind],
+            "noise_variance": labels.noise_variance,
             "loss": config.loss.kind,
             "regularisation": config.loss.regularisation,
             "input_dim": config.network.input_dim,
             "sample_ratio": config.data.sample_ratio,
-            **{f"{PREFIX}{key}": value for key, value in settings(config.inputs).items()},
+            **input_parameters(config.inputs),
+            **({"acts_on": labels.acts_on} if labels.acts_on == "inputs" else {}),
+            **({"latent_exponent": labels.latent_exponent} if labels.latent_exponent else {}),
         }
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Averaged over teachers, for the drawn covariance; where the inputs are Gaussian, of the best student too."""
         from nishimori.theory.covariate_model import bayes_optimal
 
-        given, labels = _source_of(parameters), _labels_of(parameters)
-        found = _predicted(parameters, given.covariance.modes())
+        given, labels = self._covariates(parameters), _labels_of(parameters)
+        found = self._predicted(parameters, given.covariance.modes())
         if not given.gaussian or parameters["channel"] == "gaussian" and not _is_noisy(given, labels):
             return found
         best = bayes_optimal(given.covariance, labels, parameters["sample_ratio"])
@@ -106,45 +88,79 @@ class CovariateModel(Simulation):
         return {**found, "bayes_error": best.bayes_error, "mutual_information_per_dim": information}
 
     def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+        from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
-        from nishimori.systems.covariate_model.simulation import Address, drawn, posterior, student
+        from nishimori.models.named_inputs import generator_of
+        from nishimori.systems.covariate_model.simulation import DataSet, posterior, student
 
-        parameters, device = self.parameters(config), resolve_device(config.run.device)
-        given, labels = _source_of(parameters), _labels_of(parameters)
-        samples = max(1, round(config.data.sample_ratio * config.network.input_dim))
+        parameters, device, dim = self.parameters(config), resolve_device(config.run.device), config.network.input_dim
+        given, labels = self._covariates(parameters), _labels_of(parameters)
+        generator, samples = (
+            generator_of(config.inputs, dim, self.generator),
+            max(1, round(config.data.sample_ratio * dim)),
+        )
         bayesian = config.labels.kind == "linear" and given.gaussian and _is_noisy(given, labels)
-        loss, found, teachers = (config.loss.kind, config.loss.regularisation), [], []
+        loss, found, teachers = self._loss(parameters), [], []
         for instance in range(config.run.instances):
-            address = Address(config.run.seed, identity(config), instance)
-            data = drawn(given, labels, samples, address, device)
-            best = posterior(given, labels, data) if bayesian else {}
-            found.append({**student(given, labels, loss, data, config.data.test_samples, address), **best})
+            draws = Draws.of(config.run.seed, identity(config), (instance,), device)
+            data = DataSet(given, generator, labels, samples, draws)
+            learnt = student(data, loss, config.loss.regularisation, config.data.test_samples)
+            found.append({**learnt, **(posterior(data) if bayesian else {})})
             teachers.append(data.teacher.cpu().numpy())
             progress("data sets", instance + 1, config.run.instances, float("nan"))
-        theory = self._of_teachers({**parameters, "sample_ratio": samples / config.network.input_dim}, teachers)
+        theory = self._of_teachers({**parameters, "sample_ratio": samples / dim}, given, teachers)
         return {name: Measured(values, theory.get(name)) for name, values in _columns(found).items()}
 
-    def _of_teachers(self, parameters: Mapping[str, Any], teachers: Sequence[Array]) -> dict[str, Array]:
+    def _of_teachers(
+        self, parameters: Mapping[str, Any], given: Covariates, teachers: Sequence[Array]
+    ) -> dict[str, Array]:
         """Theory of every teacher [instances], by observable; empty where there is none of their average, which the
         summary gives the reason of."""
         try:
-            self.predict_at(parameters)
+            self._predicted(parameters, given.covariance.modes())
         except ValueError:
             return {}
-        covariance = _source_of(parameters).covariance
-        return _columns([_predicted(parameters, covariance.modes(teacher)) for teacher in teachers])
+        return _columns([self._predicted(parameters, given.covariance.modes(teacher)) for teacher in teachers])
 
+    def _covariates(self, parameters: Mapping[str, Any]) -> Covariates:
+        inputs, dim = inputs_named(parameters), parameters["input_dim"]
+        if self.generator is None:
+            moments, gaussian = moments_named(inputs, dim), is_gaussian(inputs)
+        else:
+            from nishimori.models.named_inputs import generator_of
 
-def _predicted(parameters: Mapping[str, Any], modes: "Modes") -> dict[str, float]:
-    from nishimori.theory.convex_losses import HINGE, LOGISTIC, SQUARE, SQUARE_OF_MARGIN
-    from nishimori.theory.covariate_evolution import state_evolution
+            own = generator_of(inputs, dim, self.generator)
+            moments, gaussian = own.moments, own.gaussian
+        acts_on, exponent = parameters.get("acts_on", "latents"), parameters.get("latent_exponent", 0.0)
+        return Covariates(moments, gaussian, deviations(acts_on, moments.latent_dim, exponent))
 
-    square = SQUARE if parameters["channel"] == "gaussian" else SQUARE_OF_MARGIN
-    loss = {"square": square, "logistic": LOGISTIC, "hinge": HINGE}[parameters["loss"]]
-    strength, ratio = parameters["regularisation"], parameters["sample_ratio"]
-    learnt = state_evolution(modes, _labels_of(parameters), loss, strength, ratio)
-    name = ERRORS[parameters["channel"]]
-    return {name: getattr(learnt, name), "training_loss": learnt.training_loss}
+    def _predicted(self, parameters: Mapping[str, Any], modes: "Modes") -> dict[str, float]:
+        from nishimori.theory.covariate_evolution import state_evolution
+
+        strength, ratio = parameters["regularisation"], parameters["sample_ratio"]
+        learnt = state_evolution(modes, _labels_of(parameters), self._loss(parameters), strength, ratio)
+        name = ERRORS[parameters["channel"]]
+        return {name: getattr(learnt, name), "training_loss": learnt.training_loss}
+
+    def _loss(self, parameters: Mapping[str, Any]) -> "Loss":
+        return self._known(ARGUMENTS[parameters["channel"]])[parameters["loss"]]
+
+    def _known(self, argument: str) -> "dict[str, Loss]":
+        """Losses of it, by name."""
+        from nishimori.theory.convex_losses import LOSSES
+
+        return {one.name: one for one in self.losses or LOSSES if one.argument == argument}
+
+    def _require_loss(self, config: Config) -> None:
+        taken = {kind: list(self._known(ARGUMENTS[channel])) for kind, channel in CHANNELS.items()}
+        known, name = taken[config.labels.kind], config.loss.kind
+        if name in known:
+            return
+        if name in {one for names in taken.values() for one in names}:
+            raise BadInput(
+                f"loss.kind = {name!r} does not go with labels.kind = {config.labels.kind!r}; take {' or '.join(known)}"
+            )
+        raise unknown_value("loss.kind", name, known)
 
 
 def _labels_of(parameters: Mapping[str, Any]) -> "Labels":
@@ -154,12 +170,7 @@ def _labels_of(parameters: Mapping[str, Any]) -> "Labels":
     return kind(parameters["noise_variance"])
 
 
-def _source_of(parameters: Mapping[str, Any]) -> Source:
-    told = {name.removeprefix(PREFIX): value for name, value in parameters.items() if name.startswith(PREFIX)}
-    return source(parameters["input_dim"], told)
-
-
-def _is_noisy(given: Source, labels: "Labels") -> bool:
+def _is_noisy(given: Covariates, labels: "Labels") -> bool:
     """Whether linear labels leave something to believe: without any noise their information is infinite."""
     return labels.noise_variance + given.covariance.unexplained > 0
 

@@ -92,7 +92,7 @@ class HiddenManifoldOnline(Simulation):
         from nishimori.theory.hidden_manifold import OnlineDescent, Spectrum
 
         network, descent = config.network, config.descent
-        generator = self._own(config) or generator_of(config.inputs, network.input_dim)
+        generator = generator_of(config.inputs, network.input_dim, self.generator)
         draws = Draws.of(
             config.run.seed, identity(config), range(config.run.instances), resolve_device(config.run.device)
         )
@@ -106,12 +106,6 @@ class HiddenManifoldOnline(Simulation):
         count = len(descent.times)
         line = (dense, solved[:, count:].mean(axis=0))
         return {"error": Measured(errors, solved[:, :count], "time", descent.times, line)}
-
-    def _own(self, config: Config) -> "InputGenerator | None":
-        found, dim = self.generator and self.generator(config.network.input_dim), config.network.input_dim
-        if found and found.input_dim != dim:
-            raise BadInput(f"network.input_dim = {dim}, but the generator makes {found.input_dim} inputs; give that")
-        return found
 
 
 def _range(times: tuple[float, ...]) -> tuple[float, float]:
