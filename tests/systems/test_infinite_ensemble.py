@@ -21,7 +21,7 @@ EXPERIMENT: dict[str, Any] = {
     "training": {"members": 16, "times": [0.1, 1.0, 5.0]},
     "run": {"instances": 16, "device": "cpu"},
 }
-CURVES = ("ensemble_variance", "alignment", "expected_loss", "path_length", "data_information", "coverage")
+CURVES = ("ensemble_variance", "alignment", "expected_loss", "data_information", "coverage")
 BOUNDS = ("input_information_lower", "input_information_upper")
 
 
@@ -46,10 +46,13 @@ def run(home: Path, **changed: Any) -> int:
 def test_linear_models_have_the_law_of_the_theory() -> None:
     """Whose outputs are Gaussian at any size: all curves, and away from them at another time."""
     found = measured(network={"depth": 0, "bias_variance": 0.2}, run={"instances": 30})
-    length = found.pop("path_length")
-    assert length.predicted is not None
-    np.testing.assert_allclose(length.values, length.predicted, rtol=1e-5)
-    assert {name: z for name in (*CURVES, *BOUNDS) if name in found and (z := worst(found[name])) >= 3.5} == {}
+    for path in (found.pop("path_length"), energy := found.pop("path_energy")):
+        assert path.predicted is not None
+        np.testing.assert_allclose(path.values, path.predicted, rtol=1e-5)
+    over_starts = found["wide_path_energy"].values
+    assert abs(deviation(energy.values[:, -1], over_starts, None)) < 3.5
+    assert abs(deviation(energy.values[:, 0], over_starts, None)) > 5
+    assert {name: z for name in (*CURVES, *BOUNDS) if (z := worst(found[name])) >= 3.5} == {}
     variance = found["ensemble_variance"]
     assert variance.predicted is not None
     later = np.roll(variance.predicted, -1, axis=1)[:, :-1]
@@ -59,15 +62,14 @@ def test_linear_models_have_the_law_of_the_theory() -> None:
 
 @pytest.mark.parametrize(("name", "depth", "bias"), [("erf_sqrt2", 1, 0.0), ("tanh", 1, 0.1), ("relu", 2, 0.01)])
 def test_wide_networks_have_it_too(name: str, depth: int, bias: float) -> None:
-    """But for path lengths, which are compared from the same starts, so sharply that the width is seen in them."""
+    """But for paths, which are compared from the same starts, so sharply that the width is seen in them."""
     found = measured(
         network={"activation": name, "depth": depth, "bias_variance": bias, "width": 256 if depth == 1 else 128},
         training={"times": [0.2, 2.0]},
         data={"test_samples": 10},
         run={"instances": 12},
     )
-    del found["path_length"]
-    assert {name: z for name in (*CURVES, *BOUNDS) if name in found and (z := worst(found[name])) >= 3.5} == {}
+    assert {name: z for name in (*CURVES, *BOUNDS) if (z := worst(found[name])) >= 3.5} == {}
 
 
 def test_what_is_left_is_of_the_order_of_one_over_the_width() -> None:
@@ -86,6 +88,22 @@ def test_what_is_left_is_of_the_order_of_one_over_the_width() -> None:
         errors.append(differences.std(ddof=1) / math.sqrt(len(differences)))
     assert relative[0] < -4 * errors[0] and abs(relative[1]) < abs(relative[0]) / 2
     assert abs(4 * relative[1] - relative[0]) < 3.5 * math.hypot(4 * errors[1], errors[0])
+
+
+def test_a_path_is_as_long_as_its_energy_allows() -> None:
+    """L^2 <= tau int |dz/dt|^2 dt (Cauchy and Schwarz), nearly equal while the speed is what it was at the start; L^2
+    is not below the energy itself, which arXiv 1911.09189, eqs. 16-18, take for it."""
+    from nishimori.description import GaussianChannel, Network
+    from nishimori.systems.infinite_ensemble.data import drawn
+    from nishimori.systems.infinite_ensemble.training import Ensemble, train
+
+    address, times = (0, "0" * 12, range(12)), np.array([0.05, 1.0, 20.0])
+    data = drawn(Network(4, (20,), "tanh"), GaussianChannel(0.1), "teacher", (5, 6), address)
+    trained = train(Ensemble(data.problem, 8, *address[:2], "cpu"), times.tolist(), 4.0, silent)
+    ratios = trained.lengths**2 / (times[:, None, None] * trained.energies)
+    assert (ratios <= 1).all() and ratios[0].min() > 0.9 and ratios[2].max() < 0.9
+    beyond = (trained.lengths[2] ** 2 - trained.energies[2]).mean(axis=1)
+    assert beyond.mean() > 5 * beyond.std(ddof=1) / math.sqrt(len(beyond))
 
 
 def test_a_network_follows_its_own_linearisation_as_it_gets_wide() -> None:
@@ -121,6 +139,9 @@ def test_information_about_linear_labels_is_below_the_bottleneck() -> None:
     assert (known.values.mean(axis=0) < bottleneck.values.mean(axis=0)).all()
     assert bottleneck.predicted is not None and (bottleneck.predicted < exact.values[:, None]).all()
     assert known.values.mean(axis=0)[-1] > 0.1
+    for one in (known, bottleneck):
+        assert one.line is not None and one.predicted is not None
+        np.testing.assert_allclose(np.interp(one.places, *one.line), one.predicted.mean(axis=0), rtol=1e-12)
 
 
 def test_the_posterior_is_laid_beside_it_and_covers_its_labels(tmp_path: Path) -> None:

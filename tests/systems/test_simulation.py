@@ -54,10 +54,14 @@ class Coin(Simulation):
         running = np.cumsum(tosses, axis=1) / np.arange(1, config.coin.tosses + 1)
         places = tuple(float(place) for place in range(1, config.coin.tosses + 1))
         about = np.full_like(running, config.coin.bias)
+        halves, line = running[:, ::2] ** 2, (np.array([1.0, 8.0]), np.array([2.0, 1.125]))
         return {
             "mean": Measured(tosses.mean(axis=1)),
             "second_moment": Measured((tosses**2).mean(axis=1)),
             "running_mean": Measured(running, about, "toss", places),
+            "running_square": Measured(
+                halves, 1.0 / np.array(places[::2]) + about[:, ::2] ** 2, "toss", places[::2], line
+            ),
         }
 
 
@@ -78,7 +82,7 @@ def test_it_runs_sweeps_and_is_compared(tmp_path: Path, capsys: pytest.CaptureFi
     summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     for point in summary["points"]:
         assert all(abs(z) < 4 for z in point["z_scores"].values()) and set(point["z_scores"]) == {
-            *("mean", "second_moment", "running_mean")
+            *("mean", "second_moment", "running_mean", "running_square")
         }
         assert point["estimates"]["mean"]["standard_error"] == pytest.approx((8 * 200) ** -0.5, rel=0.2)
     assert (tmp_path / "out" / "overlay.png").stat().st_size > 1000
@@ -96,6 +100,44 @@ def test_its_curves_are_drawn_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     curve = point["curves"]["running_mean"]
     assert curve["at"] == [1, 2, 3, 4, 5, 6, 7, 8] and curve["theory"] == [1.0] * 8
     assert all(abs(z) < 4 for z in curve["z"]) and np.std(curve["z"]) > 0.01
+
+
+def test_one_of_its_curves_is_drawn_against_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the places that both have, of runs and of what was saved of them."""
+    experiment = write(tmp_path / "e.toml", {**document(), "sweep": {"coin.bias": [0.5, 1.0]}})
+    out, saved, asked = tmp_path / "out", tmp_path / "saved.json", ["--observable", "running_square"]
+    assert main(["run", str(experiment), "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["overlay", str(out), *asked, "--against", "running_mean", "--save", str(saved)]) == 0
+    first = capsys.readouterr().out
+    assert (
+        "bias  toss  running_square   theory      z  running_mean" in first and f"figure: {out / 'plane.png'}" in first
+    )
+    assert main(["overlay", str(saved), *asked, "--against", "running_mean", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["against"] == "running_mean" and Path(told["figure"]).stat().st_size > 1000
+    points = json.loads((out / "summary.json").read_text(encoding="utf-8"))["points"]
+    known = {point["id"]: point["curves"] for point in points}
+    for point in told["plane"]:
+        curves = known[point["id"]]
+        assert point["curves"]["running_square"]["value"] == curves["running_square"]["value"]
+        assert point["curves"]["running_mean"]["value"] == curves["running_mean"]["value"][::2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--against", "mean"], "'mean' is no curve of these points; use one of running_mean, running_square"),
+        (["--against", "running_square", "--approach"], "--against is a figure of its own; leave out"),
+        (["--bound", "running_square"], "give --against too, or leave it out"),
+    ],
+)
+def test_a_plane_that_is_none_is_refused(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(write(tmp_path / "e.toml", document())), "--out", str(tmp_path / "out")]) == 0
+    assert main(["overlay", str(tmp_path / "out"), "--observable", "running_mean", *options]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_its_points_are_saved_and_drawn_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from nishimori.theory.ensemble_information import (
     gaussian_information,
     input_information_bounds,
     label_information_bound,
+    path_energies,
     path_energy,
     path_lengths,
     posterior_information,
@@ -65,6 +66,7 @@ def test_the_path_length_is_below_its_energy_and_is_not_it() -> None:
     assert square + 4 * error < time * energy and square > energy + 5 * error
     velocities = _velocities(tangent, starts, labels, time)
     found = np.trapezoid(np.sum(velocities[1] ** 2, axis=2), velocities[0], axis=0)
+    np.testing.assert_allclose(path_energies(tangent, starts, labels, time), found, rtol=1e-3)
     assert abs(found.mean() - energy) < 3.5 * np.std(found, ddof=1) / math.sqrt(len(found))
 
 

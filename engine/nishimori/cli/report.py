@@ -9,6 +9,7 @@ from nishimori.comparison.align import agreement, residuals
 from nishimori.comparison.approach import Approach, approaches, fit_power_law
 from nishimori.comparison.curves import curves_table
 from nishimori.comparison.extrapolation import Limits, extrapolate
+from nishimori.comparison.plane import on_one_axis
 from nishimori.comparison.series import branch_names, build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
 from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
@@ -136,8 +137,7 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     from nishimori.comparison.figures import curves_figure, overlay_figure, shared_title
 
     if any(observable in summary.get("curves", {}) for summary in summaries):
-        title = f"{summaries[0]['system'].replace('_', ' ')}, {summaries[0]['instances']} instances a point"
-        ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
+        title, ordered = _title(summaries), sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
         publish(path, lambda temporary: curves_figure(ordered, observable, title, temporary))
         return
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
@@ -168,6 +168,26 @@ def draw_approach(directories: Sequence[Path], observable: str, path: Path) -> l
     title, law = shared_title(summaries, "input_dim", set().union(*[g.label for g in groups])), fit_power_law(groups)
     publish(path, lambda temporary: approach_figure(groups, law, observable, title, temporary))
     return groups
+
+
+def draw_plane(directories: Sequence[Path], names: Sequence[str], path: Path) -> list[dict[str, Any]]:
+    """The first of the curves `names` of all finished points in `directories` against the second, and others dashed,
+    drawn into `path`; the points with these curves alone."""
+    summaries = drawable(directories, names[0], path)
+    points = on_one_axis(sorted(summaries, key=lambda summary: sorting_key(summary["parameters"])), names)
+    from nishimori.chains.files import publish
+    from nishimori.comparison.figures import plane_figure
+
+    curves = [point["curves"][names[0]] for point in points]
+    first, last = min(curve["at"][0] for curve in curves), max(curve["at"][-1] for curve in curves)
+    along = f"along {curves[0]['axis']} from {first:g} (open) to {last:g}"
+    title = f"{_title(points)}\n{along}, bars: one standard error"
+    publish(path, lambda temporary: plane_figure(points, names, title, temporary))
+    return points
+
+
+def _title(summaries: Sequence[Mapping[str, Any]]) -> str:
+    return f"{summaries[0]['system'].replace('_', ' ')}, {summaries[0]['instances']} instances a point"
 
 
 def _of_sizes(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,13 +14,14 @@ def curves_table(summaries: Sequence[Mapping[str, Any]], observable: str) -> str
     rows = [
         [*(value_text(summary["parameters"].get(name, "-")) for name in names), *row]
         for summary in shown
-        for row in _rows(summary["curves"][observable])
+        for row in curve_cells(summary["curves"][observable])
     ]
     axes = sorted({summary["curves"][observable]["axis"] for summary in shown})
     return table([*names, "/".join(axes), observable, "theory", "z"], rows) if rows else ""
 
 
-def _rows(curve: Mapping[str, Any]) -> list[list[str]]:
+def curve_cells(curve: Mapping[str, Any]) -> list[list[str]]:
+    """A row a place: where, measured, theory and z."""
     columns = [curve["at"], curve["value"], curve["standard_error"]]
     nothing = [None] * len(curve["at"])
     columns += [curve.get("theory", nothing), curve.get("z", nothing)]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nishimori.comparison.approach import Approach, PowerLaw
 from nishimori.comparison.extrapolation import Extrapolation
+from nishimori.comparison.plane import parametric
 from nishimori.comparison.series import CURVE_POINTS, LINEAR_MODEL, OF_TEACHER, RENORMALISED, Series
 from nishimori.comparison.tables import VARIANCES, value_text, varying_names
 from nishimori.theory.branches import BRANCHES
@@ -52,6 +53,15 @@ SYMBOLS = {
     "kernel_change_2": r"change of the kernel of layer 2  $n \, \Delta K^{(2)}_{ab}$",
     "prior_divergence": r"divergence from the prior  $n \, \mathrm{KL}$  (nats)",
     "replica_function_overlap": r"replica function overlap  $\eta^2 q$",
+    "ensemble_variance": "variance over the ensemble",
+    "input_information_lower": r"information about the input  $I(Z;X|D)$, lower bound  (nats)",
+    "input_information_upper": r"information about the input  $I(Z;X|D)$, upper bound  (nats)",
+    "label_information": r"information about the label  $I(Z;Y)$, lower bound  (nats)",
+    "data_information": r"information about the data  $I(Z;D|X)$, upper bound  (nats)",
+    "bottleneck": "information bottleneck",
+    "path_length": r"path length  $\int |\dot z| \, dt$",
+    "path_energy": r"path energy  $\int |\dot z|^2 \, dt$",
+    "coverage": "coverage of 95 % intervals",
 }
 SHORT = {
     "depth": "L",
@@ -150,14 +160,11 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     drawn = [summary for summary in summaries if observable in summary.get("curves", {})]
-    varying = varying_names(drawn)
-    for number, summary in enumerate(drawn):
+    for number, (summary, said) in enumerate(zip(drawn, _told_apart(drawn), strict=True)):
         curve, (colour, marker) = summary["curves"][observable], _style(number)
         if "theory" in curve:
             line = curve.get("line", (curve["at"], curve["theory"]))
             axes.plot(*line, color=colour, linewidth=1.4, zorder=1)
-        parameters = summary["parameters"]
-        said = label_text({name: parameters[name] for name in varying if name in parameters})
         bars = {"color": colour, "capsize": 3, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
         axes.errorbar(curve["at"], curve["value"], yerr=curve["standard_error"], fmt=marker, label=said, **bars)
     axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
@@ -171,6 +178,55 @@ def curves_figure(summaries: Sequence[Mapping[str, Any]], observable: str, title
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, **_place(len(drawn) + 1))
     figure.savefig(path, dpi=200)
+
+
+def plane_figure(points: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, path: Path) -> None:
+    """Draw the first of the curves `names` of all points against the second, with bars both ways over the line of their
+    theory, and others dashed, into `path` (PNG, or what its suffix names). The first place of a point is hollow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    (observable, against, *bounds), said = names, _told_apart(points)
+    for number, point in enumerate(points):
+        curves, style = point["curves"], _style(number)
+        for bound, dashes in zip(bounds, RIVAL_STYLES, strict=False):
+            line = parametric(curves[against], curves[bound]) or (curves[against]["value"], curves[bound]["value"])
+            axes.plot(*line, color=style[0], linestyle=dashes, linewidth=1.2, zorder=1)
+        _draw_crossed(axes, curves[against], curves[observable], style, said[number])
+    if any(parametric(point["curves"][against], point["curves"][observable]) for point in points):
+        axes.plot([], [], color="0.35", linewidth=1.4, label="theory")
+    for bound, dashes in zip(bounds, RIVAL_STYLES, strict=False):
+        axes.plot([], [], color="0.35", linestyle=dashes, linewidth=1.2, label=symbol(bound))
+    axes.set_xlabel(symbol(against))
+    axes.set_ylabel(symbol(observable))
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    _legend(axes, set(said))
+    figure.savefig(path, dpi=200)
+
+
+def _told_apart(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Legend entries of points, a series each."""
+    names = varying_names(points)
+    return [
+        label_text({name: point["parameters"][name] for name in names if name in point["parameters"]})
+        for point in points
+    ]
+
+
+def _draw_crossed(
+    axes: Any, across: Mapping[str, Any], along: Mapping[str, Any], style: tuple[str, str], said: str
+) -> None:
+    colour, marker = style
+    line = parametric(across, along)
+    if line:
+        axes.plot(*line, color=colour, linewidth=1.4, zorder=1)
+    x, y = np.array(across["value"], dtype=float), np.array(along["value"], dtype=float)
+    errors = [np.array(curve["standard_error"], dtype=float) for curve in (across, along)]
+    bars = {"color": colour, "capsize": 2, "elinewidth": 1.2, "markersize": 5, "zorder": 3}
+    axes.errorbar(x, y, xerr=errors[0], yerr=errors[1], fmt=marker, label=said, **bars)
+    axes.plot(x[:1], y[:1], marker, color=colour, markerfacecolor="white", markersize=5, zorder=4)
 
 
 def _evenly_spaced(places: Sequence[float]) -> bool:

@@ -47,17 +47,18 @@ def input_information_bounds(mean: ArrayLike, variance: ArrayLike) -> tuple[floa
     1905.06922, the bounds for a known p(z|x). Raises ValueError for fewer than two inputs, or variances that are not
     positive.
     """
-    centres, variances = _real(mean), _real(variance)
+    centres, variances = _real(mean)[:, None], _real(variance)[:, None]
     if len(centres) < 2 or not (variances > 0).all():
         raise ValueError("give the means and positive variances of at least two inputs")
-    points, weights = normal_rule(SPACING)
-    lower, upper = [], []
+    scales, (points, weights) = np.sqrt(variances), normal_rule(SPACING)
+    norms, lower, upper = np.log(scales), [], []
     for own in range(len(centres)):
-        outputs = centres[own] + math.sqrt(variances[own]) * points[:, None]
-        logs = -0.5 * ((outputs - centres) ** 2 / variances + np.log(variances))  # [points, inputs]
-        others = _log_sum(np.delete(logs, own, axis=1))
-        lower.append(weights @ (logs[:, own] - np.logaddexp(others, logs[:, own])) + math.log(len(centres)))
-        upper.append(weights @ (logs[:, own] - others) + math.log(len(centres) - 1))
+        logs = -0.5 * ((centres[own] + scales[own] * points - centres) / scales) ** 2 - norms  # [inputs, points]
+        known = logs[own].copy()
+        logs[own] = -math.inf
+        others = _log_sum(logs)
+        lower.append(weights @ (known - np.logaddexp(others, known)) + math.log(len(centres)))
+        upper.append(weights @ (known - others) + math.log(len(centres) - 1))
     return float(np.mean(lower)), float(np.mean(upper))
 
 
@@ -75,18 +76,24 @@ def fisher_trace(tangent: ArrayLike) -> float:
 def path_lengths(tangent: ArrayLike, starts: ArrayLike, labels: ArrayLike, time: float) -> Array:
     """L = int_0^tau |dz/dt| dt [starts], dz/dt = -Theta exp(-t Theta) (z_0 - Y), of `starts` z_0 [starts, samples].
 
-    Quadrature. The mean of L^2 over starts has no closed form; it is at most tau times `path_energy`.
+    Quadrature. The mean of L^2 over starts has no closed form; L^2 is at most tau times `path_energies`.
     """
     flow = Flow(_real(tangent))
     eigenvalues, vectors = flow.modes
     speeds = ((_real(starts) - _real(labels)) @ vectors) * eigenvalues  # [starts, samples]
-    return sum(
-        (
-            weight * np.linalg.norm(speeds * np.exp(-moment * eigenvalues), axis=1)
-            for moment, weight in _path_rule(flow, time)
-        ),
-        np.zeros(len(speeds)),
-    )
+    moments, weights = _path_rule(flow, time)
+    return np.sqrt(speeds**2 @ np.exp(-2 * np.outer(eigenvalues, moments))) @ weights
+
+
+def path_energies(tangent: ArrayLike, starts: ArrayLike, labels: ArrayLike, time: float) -> Array:
+    """int_0^tau |dz/dt|^2 dt [starts] of `starts` z_0 [starts, samples]:
+
+    (z_0 - Y)^T Theta (1 - exp(-2 tau Theta)) (z_0 - Y) / 2, whose mean over N(0, K) is `path_energy`.
+    """
+    flow = Flow(_real(tangent))
+    eigenvalues, vectors = flow.modes
+    missed = (_real(starts) - _real(labels)) @ vectors  # [starts, samples]
+    return 0.5 * missed**2 @ (eigenvalues * (1 - flow.decays(time) ** 2))
 
 
 def path_energy(tangent: ArrayLike, covariance: ArrayLike, labels: ArrayLike, time: float) -> float:
@@ -141,22 +148,23 @@ def _real(values: ArrayLike) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def _path_rule(flow: Flow, time: float) -> list[tuple[float, float]]:
+def _path_rule(flow: Flow, time: float) -> tuple[Array, Array]:
     """Moments and weights up to `time`, or to where no mode moves any more."""
     eigenvalues, _ = flow.modes
     moving = eigenvalues[eigenvalues > 0]
-    if not len(moving):
-        return []
+    if not len(moving) or time <= 0:
+        return np.zeros(0), np.zeros(0)
     end = min(time, 45 / float(moving.min()))
     edges, step = [0.0], FIRST_PANEL / float(moving.max())
     while edges[-1] < end:
         edges.append(min(end, edges[-1] + step))
         step = max(step, edges[-1])
     rules = [panel_rule((low, high), high - low) for low, high in zip(edges, edges[1:], strict=False)]
-    return [pair for points, weights in rules for pair in zip(points.tolist(), weights.tolist(), strict=True)]
+    moments, weights = zip(*rules, strict=True)
+    return np.concatenate(moments), np.concatenate(weights)
 
 
 def _log_sum(logs: Array) -> Array:
-    """Of the exponentials of [points, inputs], over inputs."""
-    most = logs.max(axis=1, keepdims=True)
-    return most[:, 0] + np.log(np.exp(logs - most).sum(axis=1))
+    """Of the exponentials of [inputs, points], over inputs."""
+    most = logs.max(axis=0)
+    return most + np.log(np.exp(logs - most).sum(axis=0))

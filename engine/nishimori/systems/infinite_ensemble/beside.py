@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 def of_limits(instances: Sequence[Instance], time: float) -> dict[str, Measured]:
-    """What theory alone has for the data sets; energy and divergence are those at `time`."""
+    """What theory alone has for the data sets; energy (the mean over all starts) and divergence are those at `time`."""
     told = [_limits(one, time) for one in instances]
     return {name: Measured(np.array([one[name] for one in told])) for name in told[0]}
 
@@ -37,7 +37,7 @@ def _limits(one: Instance, time: float) -> dict[str, float]:
         "tangent_posterior_coverage": judge.covered(tangent_posterior.mean, tangent_posterior.variance),
         "tangent_posterior_variance": float(tangent_posterior.variance.mean()),
         "wide_posterior_information": posterior_information(known, judge.noise_variance),
-        "path_energy": path_energy(tangent, known, wide.labels, time),
+        "wide_path_energy": path_energy(tangent, known, wide.labels, time),
         "weight_divergence": weight_divergence(tangent, wide.labels, time),
     }
     if judge.signal is None:

@@ -1,6 +1,6 @@
 """Observables of a point: of trained networks in time, of the limits of their ensemble, and of posteriors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +14,17 @@ from nishimori.systems.infinite_ensemble.instances import Instance, instances_of
 from nishimori.systems.infinite_ensemble.sampled import sampled_law
 from nishimori.systems.infinite_ensemble.training import Ensemble, Trained, train
 from nishimori.systems.simulation import Measured
-from nishimori.theory.ensemble_information import fisher_trace, path_lengths
+from nishimori.theory.ensemble_information import fisher_trace, path_energies, path_lengths
 
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
     from nishimori.systems.infinite_ensemble.system import Config
+    from nishimori.theory.ensembles import Predictive
 
 Array = NDArray[np.float64]
 AXIS = "training time"
-LINE = 60
-"""Places at which a figure draws the theory."""
+LINE = 30
+"""Places at which theory is drawn, besides the times."""
 
 
 def measured(config: "Config", progress: "Progress") -> dict[str, Measured]:
@@ -60,51 +61,64 @@ def network_of(config: "Config") -> Network:
 
 def of_training(trained: Trained, instances: Sequence[Instance], times: tuple[float, ...]) -> dict[str, Measured]:
     """Curves in time of finite networks beside those of infinite width, each instance its own."""
-    outputs = np.moveaxis(trained.outputs, 0, 1)  # [instances, times, members, rows]
-    dense = np.geomspace(times[0] / 1.2, times[-1], LINE)
-    line = dense, np.mean([_variances(one, dense.tolist()) for one in instances], axis=0)
-    variances = outputs.var(axis=2, ddof=1).mean(axis=2), np.array([_variances(one, times) for one in instances])
-    traces = [np.full(len(times), fisher_trace(one.wide.flow.tangent)) for one in instances]
+    return {**_of_laws(trained.outputs, instances, times), **_of_paths(trained, instances, times)}
+
+
+def _of_laws(outputs: Array, instances: Sequence[Instance], times: tuple[float, ...]) -> dict[str, Measured]:
+    """Of outputs [times, instances, members, rows]."""
+    found = [[_found(one, members) for members in outputs[:, number]] for number, one in enumerate(instances)]
+    known = [[_known(one, law) for law in one.trained(_places(times))] for one in instances]
+    return {name: _over_line(_column(found, name), _column(known, name), times) for name in known[0][0]}
+
+
+def _places(times: tuple[float, ...]) -> list[float]:
+    """Of theory: the times, and what lies between."""
+    return np.union1d(np.geomspace(times[0] / 1.2, times[-1], LINE), times).tolist()
+
+
+def _over_line(values: Array, known: Array, times: tuple[float, ...]) -> Measured:
+    """From values [instances, times] and theory at all places [instances, places]."""
+    places = np.array(_places(times))
+    predicted = known[:, np.searchsorted(places, times)]
+    return Measured(values, predicted, AXIS, times, (places, known.mean(axis=0)))
+
+
+def _found(instance: Instance, outputs: Array) -> dict[str, float]:
+    """By observable, of outputs [members, rows]."""
+    variance, alignment = outputs.var(axis=0, ddof=1).mean(), (outputs.mean(axis=0) * instance.judge.latent).mean()
+    return {"ensemble_variance": variance, "alignment": alignment, **instance.judge.of_ensemble(outputs)}
+
+
+def _known(instance: Instance, law: "Predictive") -> dict[str, float]:
+    """The same of networks of infinite width."""
+    variance, alignment = law.variance.mean(), (law.mean * instance.judge.latent).mean()
+    return {"ensemble_variance": variance, "alignment": alignment, **instance.judge.told(law.mean, law.variance)}
+
+
+def _of_paths(trained: Trained, instances: Sequence[Instance], times: tuple[float, ...]) -> dict[str, Measured]:
+    """Means over members, beside wide networks from the same starts."""
+    places = _places(times)
     curves = {
-        "alignment": _alignments(outputs, instances, times),
-        "fisher_trace": (trained.traces.mean(axis=2).T, np.array(traces)),
-        "path_length": (trained.lengths.mean(axis=2).T, _path_lengths(trained.starts, instances, times)),
-        **_judged(outputs, instances, times),
+        "fisher_trace": (trained.traces, [[fisher_trace(one.wide.flow.tangent)] * len(places) for one in instances]),
+        "path_length": (trained.lengths, _from_starts(path_lengths, trained.starts, instances, places)),
+        "path_energy": (trained.energies, _from_starts(path_energies, trained.starts, instances, places)),
     }
-    return {"ensemble_variance": Measured(*variances, AXIS, times, line)} | {
-        name: Measured(values, predicted, AXIS, times) for name, (values, predicted) in curves.items()
-    }
+    return {name: _over_line(values.mean(axis=2).T, np.array(known), times) for name, (values, known) in curves.items()}
 
 
-def _variances(instance: Instance, times: Sequence[float]) -> Array:
-    """Mean over the test inputs, [times]."""
-    return np.array([law.variance.mean() for law in instance.trained(times)])
-
-
-def _alignments(outputs: Array, instances: Sequence[Instance], times: Sequence[float]) -> tuple[Array, Array]:
-    """Mean over the test inputs of the ensemble's mean times the true output, [instances, times] both."""
-    latent = np.array([one.judge.latent for one in instances])[:, None]
-    means = np.array([[law.mean for law in one.trained(times)] for one in instances])
-    return (outputs.mean(axis=2) * latent).mean(axis=2), (means * latent).mean(axis=2)
-
-
-def _path_lengths(starts: Array, instances: Sequence[Instance], times: Sequence[float]) -> Array:
-    """Of wide networks from the starts of the finite ones, mean over members, [instances, times]."""
+def _from_starts(
+    theory: Callable[[Array, Array, Array, float], Array],
+    starts: Array,
+    instances: Sequence[Instance],
+    times: Sequence[float],
+) -> Array:
+    """[instances, times]: means over members of `theory` from each of the `starts` [instances, members, samples]."""
     return np.array(
         [
-            [path_lengths(one.wide.flow.tangent, own, one.wide.labels, time).mean() for time in times]
+            [theory(one.wide.flow.tangent, own, one.wide.labels, time).mean() for time in times]
             for one, own in zip(instances, starts, strict=True)
         ]
     )
-
-
-def _judged(outputs: Array, instances: Sequence[Instance], times: Sequence[float]) -> dict[str, tuple[Array, Array]]:
-    """By observable, of networks and of theory, [instances, times] both."""
-    found, known = [], []
-    for own, instance in zip(outputs, instances, strict=True):
-        found.append([instance.judge.of_ensemble(members) for members in own])
-        known.append([instance.judge.told(law.mean, law.variance) for law in instance.trained(times)])
-    return {name: (_column(found, name), _column(known, name)) for name in known[0][0]}
 
 
 def _column(rows: Sequence[Sequence[dict[str, float]]], name: str) -> Array:

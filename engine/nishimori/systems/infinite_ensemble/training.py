@@ -24,12 +24,13 @@ STEP = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What networks gave: `outputs` [times, instances, members, test inputs], `lengths` of their paths in the space of
-    training outputs and `traces` tr J^T J [times, instances, members], and `starts`, their training outputs before any
-    training [instances, members, samples]."""
+    """What networks gave: `outputs` [times, instances, members, test inputs], `lengths` and `energies` of their paths
+    in the space of training outputs and `traces` tr J^T J [times, instances, members], and `starts`, their training
+    outputs before any training [instances, members, samples]."""
 
     outputs: Array
     lengths: Array
+    energies: Array
     traces: Array
     starts: Array
 
@@ -38,8 +39,8 @@ class Ensemble:
     """`members` networks an instance of a problem, drawn from the prior, float64, on their way down |z - Y|^2 / 2.
 
     Weights and biases are N(0, 1), scaled in the forward pass. Draws are those of prior starts at (seed, point), so
-    that a member depends on its instance and number alone. `lengths` [instances, members] are those of the paths of
-    training outputs so far.
+    that a member depends on its instance and number alone. `lengths` int |dz/dt| dt and `energies` int |dz/dt|^2 dt
+    [instances, members] are those of the paths of training outputs so far.
     """
 
     def __init__(self, problem: "Problem", members: int, seed: int, point: str, device: str) -> None:
@@ -48,6 +49,7 @@ class Ensemble:
         self.labels = problem.labels.to(self.posterior.device).unsqueeze(1)  # [instances, 1, samples]
         self.zero = Position(torch.zeros_like(self.weights.flat), self.weights.layout)
         self.lengths = torch.zeros(len(problem.instances), members, dtype=torch.float64, device=self.posterior.device)
+        self.energies = torch.zeros_like(self.lengths)
 
     def outputs(self, inputs: str, weights: Position | None = None) -> Tensor:
         """z on the "train" or "test" inputs, [instances, members, rows]."""
@@ -74,7 +76,9 @@ class Ensemble:
         first, second, third, fourth = (slope.flat for slope in slopes)
         middle = self.outputs("train", self._moved(size / 24 * (5 * first + 4 * (second + third) - fourth)))
         start.add_(first + 2 * (second + third) + fourth, alpha=size / 6)
-        self.lengths += _arc(before, middle, self.outputs("train"))
+        after = self.outputs("train")
+        self.lengths += _arc(before, middle, after)
+        self.energies += _arc_energy(before, middle, after) / size
 
     def _moved(self, by: Tensor) -> Position:
         return Position(self.weights.flat + by, self.weights.layout)
@@ -96,6 +100,12 @@ def _arc(before: Tensor, middle: Tensor, after: Tensor) -> Tensor:
     return (4 * halves - (after - before).norm(dim=-1)) / 3
 
 
+def _arc_energy(before: Tensor, middle: Tensor, after: Tensor) -> Tensor:
+    """int_0^1 |dz/dt|^2 dt of a smooth arc [..., samples], half of it before `middle`, likewise."""
+    halves = 2 * ((middle - before).square().sum(-1) + (after - middle).square().sum(-1))
+    return (4 * halves - (after - before).square().sum(-1)) / 3
+
+
 def train(ensemble: Ensemble, times: Sequence[float], rate: float, progress: "Progress") -> Trained:
     """For so long; `rate` is the largest eigenvalue of the tangent kernels, which sets the step."""
     starts, found, now, done = ensemble.outputs("train"), [], 0.0, 0
@@ -108,6 +118,7 @@ def train(ensemble: Ensemble, times: Sequence[float], rate: float, progress: "Pr
             done += 1
             progress("training", done, sum(counts), math.nan)
         now = time
-        found.append((ensemble.outputs("test"), ensemble.lengths.clone(), ensemble.fisher_traces()))
-    outputs, lengths, traces = (torch.stack(column).cpu().numpy() for column in zip(*found, strict=True))
-    return Trained(outputs, lengths, traces, starts.cpu().numpy())
+        paths = ensemble.lengths.clone(), ensemble.energies.clone()
+        found.append((ensemble.outputs("test"), *paths, ensemble.fisher_traces()))
+    outputs, lengths, energies, traces = (torch.stack(column).cpu().numpy() for column in zip(*found, strict=True))
+    return Trained(outputs, lengths, energies, traces, starts.cpu().numpy())
