@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import nishimori as nm
-from nishimori.comparison.figures import COLOURS, SYMBOLS
+from nishimori.comparison.figures.drawing import COLOURS
+from nishimori.comparison.figures.names import SYMBOLS
 from nishimori.measurement.kernel_reference import KernelReference
 from nishimori.theory.quadratic_samples import QuadraticSamples
 

@@ -12,7 +12,7 @@ from nishimori.comparison.extrapolation import Limits, extrapolate
 from nishimori.comparison.plane import on_one_axis
 from nishimori.comparison.series import branch_names, build_series, choose_axis
 from nishimori.comparison.summaries import SCHEMA, load_summaries, sorting_key
-from nishimori.comparison.tables import agreement_line, comparison_table, describe, verdict_table
+from nishimori.comparison.tables import agreement_line, comparison_table, describe, varying_names, verdict_table
 from nishimori.description.errors import BadInput
 from nishimori.systems import SYSTEMS
 
@@ -137,7 +137,9 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
     from nishimori.comparison.figures import curves_figure, overlay_figure, shared_title
 
     if any(observable in summary.get("curves", {}) for summary in summaries):
-        title, ordered = _title(summaries), sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
+        ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
+        shared = shared_title(summaries, "", set(varying_names(summaries)))
+        title = f"{_system_name(summaries)}: {shared}"
         publish(path, lambda temporary: curves_figure(ordered, observable, title, temporary))
         return
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
@@ -176,18 +178,18 @@ def draw_plane(directories: Sequence[Path], names: Sequence[str], path: Path) ->
     summaries = drawable(directories, names[0], path)
     points = on_one_axis(sorted(summaries, key=lambda summary: sorting_key(summary["parameters"])), names)
     from nishimori.chains.files import publish
-    from nishimori.comparison.figures import plane_figure
+    from nishimori.comparison.figures import plane_figure, shared_title
 
     curves = [point["curves"][names[0]] for point in points]
     first, last = min(curve["at"][0] for curve in curves), max(curve["at"][-1] for curve in curves)
     along = f"along {curves[0]['axis']} from {first:g} (open) to {last:g}"
-    title = f"{_title(points)}\n{along}, bars: one standard error"
+    title = f"{_system_name(points)}: {shared_title(points, '', set(varying_names(points)))}\n{along}"
     publish(path, lambda temporary: plane_figure(points, names, title, temporary))
     return points
 
 
-def _title(summaries: Sequence[Mapping[str, Any]]) -> str:
-    return f"{summaries[0]['system'].replace('_', ' ')}, {summaries[0]['instances']} instances a point"
+def _system_name(summaries: Sequence[Mapping[str, Any]]) -> str:
+    return summaries[0]["system"].replace("_", " ")
 
 
 def _of_sizes(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -31,8 +31,8 @@ def _with_moments_of(inputs: InputsSection, input_dim: int) -> GaussianInputs:
         return GaussianInputs(moments_named(inputs, input_dim))
     except ValueError:
         raise BadInput(
-            f"so few inputs ({input_dim}) of random layers have no Gaussian equivalent: one direction of theirs would have "
-            "a negative variance; raise input_dim or inputs.latent_ratio, or lower inputs.depth"
+            f"so few inputs ({input_dim}) of random layers have no Gaussian equivalent: one direction would have a "
+            "negative variance; raise input_dim or inputs.latent_ratio, or lower inputs.depth"
         ) from None
 
 
