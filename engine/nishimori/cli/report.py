@@ -138,8 +138,7 @@ def draw_overlay(directories: Sequence[Path], observable: str, path: Path) -> No
 
     if any(observable in summary.get("curves", {}) for summary in summaries):
         ordered = sorted(summaries, key=lambda summary: sorting_key(summary["parameters"]))
-        shared = shared_title(summaries, "", set(varying_names(summaries)))
-        title = f"{_system_name(summaries)}: {shared}"
+        title = shared_title(summaries, "", set(varying_names(summaries)))
         publish(path, lambda temporary: curves_figure(ordered, observable, title, temporary))
         return
     axis, system = choose_axis(summaries), SYSTEMS[summaries[0]["system"]]
@@ -183,13 +182,9 @@ def draw_plane(directories: Sequence[Path], names: Sequence[str], path: Path) ->
     curves = [point["curves"][names[0]] for point in points]
     first, last = min(curve["at"][0] for curve in curves), max(curve["at"][-1] for curve in curves)
     along = f"along {curves[0]['axis']} from {first:g} (open) to {last:g}"
-    title = f"{_system_name(points)}: {shared_title(points, '', set(varying_names(points)))}\n{along}"
+    title = f"{shared_title(points, '', set(varying_names(points)))}\n{along}"
     publish(path, lambda temporary: plane_figure(points, names, title, temporary))
     return points
-
-
-def _system_name(summaries: Sequence[Mapping[str, Any]]) -> str:
-    return summaries[0]["system"].replace("_", " ")
 
 
 def _of_sizes(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -60,8 +60,12 @@ def plain_logarithmic(axis: Any) -> None:
     """Powers of ten, and what stands between them where there are few, as plain numbers."""
     from matplotlib.ticker import LogFormatter
 
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain(minor_thresholds=(1.2, 0.5)))
 
 
 def values_axis(axes: Any, values: Array) -> None:

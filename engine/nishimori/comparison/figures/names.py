@@ -97,14 +97,17 @@ def shared_title(summaries: Sequence[Mapping[str, Any]], axis: str, shown: set[s
     parameters = summaries[0]["parameters"]
     said = [name for name in parameters if name not in shown and name != axis]
     named = ("activation", "channel", "noise_variance", "input_dim", "sample_ratio", "samples", "depth", *VARIANCES)
-    parts = [_said(name, parameters[name]) for name in named if name in said]
+    usual = {"weight_variance": 1.0, "bias_variance": 0.0}
+    parts = [_said(name, parameters[name]) for name in named if name in said and parameters[name] != usual.get(name)]
     of_teacher = [name for name in parameters if name.startswith(OF_TEACHER)]
     apart = [_said(name, parameters[name]) for name in of_teacher if name in said]
     student = f"student {', '.join(parts)}{'; ' if apart else ''}{', '.join(apart)},\n" if of_teacher else ""
     counts = sorted({summary["instances"] for summary in summaries})
     teachers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    counted = "instances" if "main" in summaries[0] else "teachers"
-    ending = f"{teachers} {counted} a point, bars: one standard error"
+    simulated = "main" in summaries[0]
+    ending = f"{teachers} {'instances' if simulated else 'teachers'} a point, bars: one standard error"
+    if simulated:
+        return "\n".join([", ".join([summaries[0]["system"].replace("_", " "), *parts]), ending])
     return student + ending if student else ", ".join([*parts, ending])
 
 
