@@ -8,8 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 from experiments import write
+from numpy.typing import NDArray
+from one_input_networks import learned
 
 from nishimori.cli import main
+from nishimori.comparison.align import z_score
+from nishimori.description.activations import activation
+from nishimori.systems import SYSTEMS, expand
+from nishimori.systems.kernel_corrections.data import data_set
+from nishimori.theory.kernel_corrections import Evidence, kernel_changes, kernel_fluctuations
+
+Array = NDArray[np.float64]
+FAMILY_OF_TEN = 3.64
+"""Standard errors that all of ten independent scores are within as often as one is within three."""
 
 EXPERIMENT: dict[str, Any] = {
     "system": {"kind": "kernel_corrections"},
@@ -30,16 +41,37 @@ def point(home: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("name", "depth"), [("identity", 2), ("erf_sqrt2", 1), ("erf_sqrt2", 2), ("relu", 1)])
-def test_wide_networks_have_the_first_order(name: str, depth: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "depth", "another"),
+    [("identity", 2, "erf_sqrt2"), ("erf_sqrt2", 1, "relu"), ("erf_sqrt2", 2, "erf"), ("relu", 1, "erf_sqrt2")],
+)
+def test_wide_networks_have_the_first_order(name: str, depth: int, another: str, tmp_path: Path) -> None:
+    """Entry by entry, of chains and of weighed networks of the prior, to three standard errors (where all of a layer
+    are to be within, as many more as keeps the level); not the formula of another activation, or of the other sign."""
     assert run(tmp_path, "--set", f"network.activation={name}", f"network.depth={depth}") == 0
     found = point(tmp_path)
     scores = {key: z for key, z in found["z_scores"].items() if not key.startswith("kernel_change")}
     assert len(scores) == 5 and max(map(abs, scores.values())) < 3.5
-    for layer in range(1, depth + 1):
+    others = formulas(another, depth)
+    for layer, other in enumerate(others, start=1):
         for ending in ("", "_of_weighed"):
-            scores = found["curves"][f"kernel_change_{layer}{ending}"]["z"]
-            assert len(scores) == 10 and max(map(abs, scores)) < 3.5
+            curve = found["curves"][f"kernel_change_{layer}{ending}"]
+            assert len(curve["z"]) == 10 and max(map(abs, curve["z"])) < FAMILY_OF_TEN
+            for wrong in (other, -np.array(curve["theory"])):
+                assert max(map(abs, z_of(curve, wrong))) > 5
+
+
+def formulas(name: str, depth: int) -> Array:
+    """Width times the first order of the experiment's data, [layers, entries], of an activation."""
+    network, data = EXPERIMENT["network"], EXPERIMENT["data"]
+    inputs, labels = data_set(data["samples"], network["input_dim"], 1.0, data["noise_variance"], 3)
+    fluctuations = kernel_fluctuations(inputs, (1,) * depth, activation(name))
+    changes = kernel_changes(fluctuations, Evidence(labels, data["noise_variance"]))
+    return np.array([change[np.triu_indices(len(inputs))] for change in changes])
+
+
+def z_of(curve: dict[str, Any], predicted: Array) -> list[float]:
+    return [z_score(*entry, 10) for entry in zip(curve["value"], curve["standard_error"], predicted, strict=True)]
 
 
 def test_narrow_networks_have_not_but_both_estimators_agree(tmp_path: Path) -> None:
@@ -49,6 +81,23 @@ def test_narrow_networks_have_not_but_both_estimators_agree(tmp_path: Path) -> N
     scores = point(tmp_path)["z_scores"]
     assert abs(scores["sampling_difference"]) < 3.5
     assert scores["evidence_gain"] < -4 and scores["evidence_gain_of_weighed"] < -4
+
+
+def test_one_input_has_its_integral_at_any_width(tmp_path: Path) -> None:
+    """Chains and weighed networks of three linear units; not so the integral of another width."""
+    network = {"input_dim": 9, "width": 3, "activation": "identity"}
+    assert run(tmp_path, "--set", "sampler.draws=60", network=network, data={"samples": 1, "noise_variance": 0.1}) == 0
+    found = point(tmp_path)
+    inputs, labels = data_set(1, 9, 1.0, 0.1, 3)
+    kernel = float((inputs @ inputs.T / 9).item())
+
+    def scores(width: int) -> list[float]:
+        change, divergence = learned(kernel, width, Evidence(labels, 0.1))
+        told = [("kernel_change_1", change), ("kernel_change_1_of_weighed", change), ("prior_divergence", divergence)]
+        estimates = [(found["estimates"][name], 3 * exact) for name, exact in told]
+        return [z_score(one["value"], one["standard_error"], exact, 10) for one, exact in estimates]
+
+    assert max(map(abs, scores(3))) < 3.5 and min(map(abs, scores(6))) > 5
 
 
 def test_by_parts_scatters_less_than_means_over_draws(tmp_path: Path) -> None:
@@ -75,8 +124,6 @@ def test_another_noise_variance_in_the_theory_is_seen(tmp_path: Path, monkeypatc
 
 
 def test_fourth_moments_may_be_sampled(tmp_path: Path) -> None:
-    from nishimori.systems import SYSTEMS, expand
-
     system = SYSTEMS["kernel_corrections"]
     exact = system.predict(expand(EXPERIMENT).points[0].config)
     theory = {"fourth_moments": "monte_carlo", "draws": 40_000}
@@ -113,8 +160,6 @@ def test_the_figure_has_the_kernel_machine_beside_the_first_order(
 
 
 def test_linear_networks_of_more_samples_than_inputs_have_no_machine() -> None:
-    from nishimori.systems import SYSTEMS, expand
-
     network = {"input_dim": 3, "width": 8, "activation": "identity"}
     predicted = SYSTEMS["kernel_corrections"].predict(expand({**EXPERIMENT, "network": network}).points[0].config)
     assert (

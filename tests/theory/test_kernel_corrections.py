@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from one_input_networks import learned
 
 from nishimori.description.activations import activation
 from nishimori.theory.fourth_moments import fourth_moments, sampled_fourth_moments
@@ -179,6 +180,25 @@ def test_the_evidence_pulls_by_its_gradient_and_gains() -> None:
     for scale in (0.1, 1.0, 3.0):
         one = Evidence(scale * labels, 0.3, 1.2)
         assert evidence_gain(kernel_changes(fluctuations, one)[0], fluctuations.kernels[0], one) > 0
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_one_input_leaves_a_next_order_in_one_over_width(outputs: int) -> None:
+    """Of a linear network: n (<K> - E K) and n KL by quadrature, extrapolated from two widths; not so another number of
+    outputs."""
+    inputs, labels = np.array([[1.3, -0.4, 0.8]]), np.array([[1.4, -0.3, 0.9]])[:, :outputs]
+    evidence, other = Evidence(labels, 0.5, 1.2), Evidence(labels[:, :1].repeat(4, axis=1), 0.5, 1.2)
+    fluctuations = kernel_fluctuations(inputs, (1,), activation("identity"), 1.2)
+    first, second = (
+        width * np.array(learned(fluctuations.kernels[0].item(), width, evidence)) for width in (1000, 2000)
+    )
+
+    def predicted(one: Evidence) -> list[float]:
+        return [kernel_changes(fluctuations, one)[0].item(), divergence_from_prior(fluctuations, one)]
+
+    np.testing.assert_allclose(2 * second - first, predicted(evidence), rtol=1e-4)
+    assert np.all(np.abs(second - predicted(evidence)) > 1e-4 * np.abs(second))
+    assert np.all(np.abs(second / predicted(other) - 1) > 0.3)
 
 
 def test_the_divergence_from_the_prior_is_an_eighth_of_a_variance() -> None:

@@ -8,8 +8,9 @@ n_l [p, p] on the p inputs. The readout integrated out, the posterior tilts the 
     <K^(l)> = E K^(l) + (n_d w / 2) sum_{mu nu} Cov(K^(l), K^(L)_{mu nu}) M_{mu nu} + O(1/n^2),
     M = Gamma^{-1} (Y Y^T / n_d - Gamma) Gamma^{-1},   Gamma = w K_inf^(L) + sigma^2 1,
 
-with E and Cov over the prior at these widths. What a change of the last kernel adds to the log evidence, to first
-order, is (n_d w / 2) tr M (<K^(L)> - E K^(L)): the evidence gain, never negative at leading order.
+with E and Cov over the prior at these widths (`prior_kernels` has E K^(l) - K_inf^(l), of the same order). What a
+change of the last kernel adds to the log evidence, to first order, is (n_d w / 2) tr M (<K^(L)> - E K^(L)): the
+evidence gain, never negative at leading order.
 """
 
 from collections.abc import Callable, Sequence

@@ -19,6 +19,7 @@ from nishimori.theory.wide_kernels import activation_kernels
 
 Array = NDArray[np.float64]
 REACH = 9.0
+"""Standard deviations, beyond which no double sees the density."""
 
 
 @dataclass(frozen=True, eq=False)

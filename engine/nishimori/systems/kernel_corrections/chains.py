@@ -12,6 +12,7 @@ Here it is averaged over s and 1 - s, s uniform, so that linear networks of one 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import nishimori as nm
+from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.layout import Position
+from nishimori.samplers.hmc import HMC
+from nishimori.sampling import sample
 from nishimori.systems.kernel_corrections.layers import Layers
 from nishimori_kernels.rng import Stream, fill_normals, random_key, uniforms
 
@@ -40,13 +43,13 @@ class Sampled:
 
 
 def sampled_kernels(
-    target: nm.CollapsedPosterior, chains: int, warmup: int, draws: int, seed: int, point: str, progress: "Progress"
+    target: CollapsedPosterior, chains: int, warmup: int, draws: int, seed: int, point: str, progress: "Progress"
 ) -> Sampled:
     """Sampled by Hamiltonian Monte Carlo with the prior-exact rotation, the readout integrated out; every instance is a
     group of chains of its own on the same data."""
-    run = nm.sample(
+    run = sample(
         target,
-        nm.HMC("rotation"),
+        HMC("rotation"),
         chains=chains,
         warmup=warmup,
         draws=draws,
@@ -75,11 +78,11 @@ def _mean(values: Tensor) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    target: nm.CollapsedPosterior
+    target: CollapsedPosterior
     key: int
     chains: Sequence[int]
 
-    @property
+    @cached_property
     def layers(self) -> Layers:
         return Layers(self.target.problem.network, self.target.problem.inputs[0].to(self.target.device))
 

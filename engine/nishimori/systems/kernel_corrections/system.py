@@ -71,18 +71,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class KernelCorrections(Simulation):
     """What finite networks learn of their feature kernels, beside their first order in 1/width.
 
-    Networks have one output. Instances are independent groups of chains, and of prior networks, on one data set, so
-    that errors are those of Monte Carlo. Observables, with n the width, K the last kernel, w the weight variance, and M
-    as in `theory.kernel_corrections`:
+    Networks have one output; the theory takes several. Instances are independent groups of chains, and of prior
+    networks, on one data set, so that errors are those of Monte Carlo. Observables, with n the width, K the last
+    kernel, w the weight variance, and M as in `theory.kernel_corrections`:
 
     evidence_gain              n (w / 2) tr M (<K> - E K), what the learned kernel adds to the log evidence, in nats, to
                                first order in the change, times the width; from chains, by parts
     evidence_gain_of_means     the same from plain means over draws, less E K from prior networks
     evidence_gain_of_weighed   the same by importance sampling from the prior
     sampling_difference        evidence_gain less that of weighed networks: 0 at every width
-    prior_divergence           n KL of the hidden layers' posterior to their prior, from prior networks
+    prior_divergence           n KL of the hidden layers' posterior to their prior, from prior networks; half the gain
+                               to first order, and slower to reach it
     importance_efficiency      effective prior networks over prior networks
-    kernel_change_l, kernel_change_l_of_weighed   n (<K^(l)> - E K^(l)) entry by entry, upper triangle
+    kernel_change_l, kernel_change_l_of_weighed   n (<K^(l)> - E K^(l)) entry by entry, upper triangle; E K^(l) is K_inf
+                               of linear networks and the first layer, else off by `theory.prior_kernels` besides
     """
 
     schema = Config
