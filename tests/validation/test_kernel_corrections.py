@@ -25,7 +25,7 @@ def config_of(name: str, depth: int, width: int, **sampler: int) -> Any:
 
 
 def measured(config: Any) -> dict[str, Measured]:
-    return SYSTEM.measure(config, lambda *told: None)
+    return SYSTEM.measure(config, range(config.run.instances), lambda *told: None)
 
 
 @pytest.mark.validate

@@ -2,6 +2,7 @@
 evolution. Importing this never imports torch."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -69,6 +70,7 @@ class CovariateModel(Simulation):
     schema = Config
     papers = ("arXiv 2102.08127", "arXiv 2006.14709")
     main = "generalization_error"
+    together = False
 
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
@@ -105,7 +107,8 @@ class CovariateModel(Simulation):
         information = best.mutual_information_per_dim
         return {**found, "bayes_error": best.bayes_error, "mutual_information_per_dim": information}
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
+        del progress
         from nishimori.models.device import resolve_device
         from nishimori.systems.covariate_model.simulation import Address, drawn, posterior, student
 
@@ -114,25 +117,32 @@ class CovariateModel(Simulation):
         samples = max(1, round(config.data.sample_ratio * config.network.input_dim))
         bayesian = config.labels.kind == "linear" and given.gaussian and _is_noisy(given, labels)
         loss, found, teachers = (config.loss.kind, config.loss.regularisation), [], []
-        for instance in range(config.run.instances):
+        for instance in instances:
             address = Address(config.run.seed, identity(config), instance)
             data = drawn(given, labels, samples, address, device)
             best = posterior(given, labels, data) if bayesian else {}
             found.append({**student(given, labels, loss, data, config.data.test_samples, address), **best})
             teachers.append(data.teacher.cpu().numpy())
-            progress("data sets", instance + 1, config.run.instances, float("nan"))
         theory = self._of_teachers({**parameters, "sample_ratio": samples / config.network.input_dim}, teachers)
         return {name: Measured(values, theory.get(name)) for name, values in _columns(found).items()}
 
     def _of_teachers(self, parameters: Mapping[str, Any], teachers: Sequence[Array]) -> dict[str, Array]:
         """Theory of every teacher [instances], by observable; empty where there is none of their average, which the
         summary gives the reason of."""
-        try:
-            self.predict_at(parameters)
-        except ValueError:
+        if not _has_theory(self, tuple(sorted(parameters.items()))):
             return {}
         covariance = _source_of(parameters).covariance
         return _columns([_predicted(parameters, covariance.modes(teacher)) for teacher in teachers])
+
+
+@lru_cache(maxsize=64)
+def _has_theory(system: CovariateModel, parameters: tuple[tuple[str, Any], ...]) -> bool:
+    """Of these parameters; asked for every data set."""
+    try:
+        system.predict_at(dict(parameters))
+    except ValueError:
+        return False
+    return True
 
 
 def _predicted(parameters: Mapping[str, Any], modes: "Modes") -> dict[str, float]:

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 import nishimori as nm
+from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.models.device import resolve_device
-from nishimori.systems.kernel_corrections.chains import Sampled, sampled_kernels
+from nishimori.sampling import calibration_of
+from nishimori.systems.kernel_corrections.chains import SAMPLER, Sampled, sampled_kernels
 from nishimori.systems.kernel_corrections.importance import Weighed, weighed_kernels
 from nishimori.systems.kernel_corrections.layers import Layers
 from nishimori.systems.kernel_corrections.prediction import Predicted
@@ -17,18 +19,35 @@ if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
 
 
-def measured_kernels(
+def calibration(
     config: Any, network: nm.Network, predicted: Predicted, point: str, progress: "Progress"
+) -> CalibrationRecord:
+    """Of the chains of all instances."""
+    target = _target(config, network, predicted, range(config.run.instances))
+    return calibration_of(target, SAMPLER, config.run.seed, point, progress)
+
+
+def measured_kernels(
+    config: Any,
+    network: nm.Network,
+    predicted: Predicted,
+    point: str,
+    instances: range,
+    record: CalibrationRecord,
+    progress: "Progress",
 ) -> tuple[Sampled, Weighed]:
     """All instances share inputs and labels, and differ in their random numbers."""
-    instances, sampler, noise = range(config.run.instances), config.sampler, config.data.noise_variance
+    sampler, noise, device = config.sampler, config.data.noise_variance, resolve_device(config.run.device)
     inputs, labels = predicted.inputs, predicted.evidence.labels
-    copies = [np.broadcast_to(values, (len(instances), *values.shape)) for values in (inputs, labels)]
-    problem = nm.Problem(network, nm.GaussianChannel(noise), *copies, instances=instances)
-    device = resolve_device(config.run.device)
     layers = Layers(network, torch.tensor(inputs, device=device))
     key = random_key(config.run.seed, point)
     weighed = weighed_kernels(layers, torch.tensor(labels, device=device), noise, sampler.prior_draws, key, instances)
-    target = nm.CollapsedPosterior(problem, precision="fp64", device=config.run.device)
-    counts = sampler.chains, sampler.warmup, sampler.draws
-    return sampled_kernels(target, *counts, config.run.seed, point, progress), weighed
+    target, counts = _target(config, network, predicted, instances), (sampler.chains, sampler.warmup, sampler.draws)
+    return sampled_kernels(target, *counts, config.run.seed, point, record, progress), weighed
+
+
+def _target(config: Any, network: nm.Network, predicted: Predicted, instances: range) -> nm.CollapsedPosterior:
+    known = predicted.inputs, predicted.evidence.labels
+    copies = [np.broadcast_to(values, (len(instances), *values.shape)) for values in known]
+    problem = nm.Problem(network, nm.GaussianChannel(config.data.noise_variance), *copies, instances=instances)
+    return nm.CollapsedPosterior(problem, precision="fp64", device=config.run.device)
