@@ -2,7 +2,6 @@
 kernel machine (arXiv 2108.13097). Importing this never imports torch."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -141,7 +140,6 @@ def _network(config: Config) -> Network:
     return Network(network.input_dim, widths, network.activation, weight_variance=network.weight_variance)
 
 
-@lru_cache(maxsize=1)
 def _predicted(config: Config) -> "Predicted":
     from nishimori.systems.kernel_corrections.data import data_set
     from nishimori.systems.kernel_corrections.prediction import Predicted
