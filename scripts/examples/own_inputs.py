@@ -30,7 +30,8 @@ document = {
     "descent": {"times": [0.0, 1.0, 5.0, 10.0]},
     "run": {"instances": 10, "device": "cpu"},
 }
-error = system.measure(system.resolve(document), progress=lambda *told: None)["error"]
+config = system.resolve(document)
+error = system.measure(config, range(config.run.instances), progress=lambda *told: None)["error"]
 print("time  error     theory    difference")
 for place, time in enumerate(error.places):
     measured, known = error.values[:, place], error.predicted[:, place]

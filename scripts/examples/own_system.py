@@ -36,9 +36,9 @@ class SampleCovariance(Simulation):
     def predict_at(self, parameters):
         return {"mean_inverse": parameters["samples"] / (parameters["samples"] - parameters["input_dim"] - 1)}
 
-    def measure(self, config, progress):
+    def measure(self, config, instances, progress):
         dim, samples = self.parameters(config).values()
-        draws = Draws.of(config.run.seed, identity(config), range(config.run.instances))
+        draws = Draws.of(config.run.seed, identity(config), instances)
         rows = draws.rows(Stream.TRAIN_INPUTS, samples, dim)  # [instances, samples, dim]
         inverse = torch.linalg.inv(rows.mT @ rows / samples)
         return {"mean_inverse": Measured((inverse.diagonal(dim1=1, dim2=2).mean(1)).numpy())}

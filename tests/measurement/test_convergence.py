@@ -140,7 +140,7 @@ def test_student_to_normal_keeps_tail_probabilities() -> None:
 
 
 def converged(**changes: float) -> dict[str, Convergence]:
-    good = Convergence(500.0, 400.0, 1.01, 1.01, 1.01, 1.02, np.zeros(4))
+    good = Convergence(500.0, 400.0, 1.01, 1.01, 1.01, 1.02, np.zeros(4), np.ones(4))
     return {"overlap": replace(good, **changes)}  # type: ignore[arg-type]
 
 

@@ -130,13 +130,13 @@ def test_a_generator_and_a_loss_of_ones_own_are_beside_their_theory() -> None:
         "data": {"sample_ratio": 1.5, "test_samples": 4000},
     }
     config = system.resolve(document)
-    for name, one in system.measure(config, lambda *told: None).items():
+    for name, one in system.measure(config, range(24), lambda *told: None).items():
         assert one.predicted is not None and abs(deviation(one.values, one.predicted, None)) < 3.5
         plain = CovariateModel((*LOSSES, LOG_COSH)).predict_at(system.parameters(config))
         error = one.values.std(ddof=1) / math.sqrt(len(one.values))
         assert abs(one.values.mean() - plain[name]) > 5 * error
     with pytest.raises(BadInput, match="the generator makes 8 inputs"):
-        CovariateModel(generator=lambda dim: ModuleInputs(torch.nn.Linear(4, 8), 4)).measure(config, print)
+        CovariateModel(generator=lambda dim: ModuleInputs(torch.nn.Linear(4, 8), 4)).measure(config, range(1), print)
 
 
 def test_huber_agrees_with_its_theory(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ BOUNDS = ("input_information_lower", "input_information_upper")
 def measured(**changed: dict[str, Any]) -> dict[str, Measured]:
     document = {**EXPERIMENT, **{name: {**EXPERIMENT.get(name, {}), **changed[name]} for name in changed}}
     system = InfiniteEnsemble()
-    return system.measure(system.resolve(document), silent)
+    config = system.resolve(document)
+    return system.measure(config, range(config.run.instances), silent)
 
 
 def worst(one: Measured) -> float:

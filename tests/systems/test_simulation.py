@@ -43,10 +43,9 @@ class Coin(Simulation):
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {"mean": parameters["bias"], "second_moment": 1 + parameters["bias"] ** 2}
 
-    def measure(self, config: CoinConfig, progress: Progress) -> dict[str, Measured]:
+    def measure(self, config: CoinConfig, instances: range, progress: Progress) -> dict[str, Measured]:
         import torch
 
-        instances = range(config.run.instances)
         out = torch.empty(len(instances), 1, config.coin.tosses, dtype=torch.float64)
         key = random_key(config.run.seed, identity(config))
         tosses = fill_normals(out, key, Stream.TEST_INPUTS, 0, instances, (0,))[:, 0].numpy() + config.coin.bias
@@ -182,6 +181,7 @@ def test_the_same_seed_gives_the_same(tmp_path: Path) -> None:
         ({"system": {"kind": "coins"}}, "system.kind = 'coins' is not known; did you mean 'coin'? use one of"),
         ({"sampler": {"kind": "hmc"}}, "[sampler] is not a known key"),
         ({"run": {"instances": 1}}, "run.instances"),
+        ({"run": {"instances": 4, "blocks": 5}}, "run.blocks = 5 does not divide run.instances = 4; use 1 to 4"),
     ],
 )
 def test_typos_are_refused(

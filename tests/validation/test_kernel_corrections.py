@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nishimori.chains.progress import silent
 from nishimori.description import Network
 from nishimori.description.activations import activation
 from nishimori.systems import expand
 from nishimori.systems.kernel_corrections import KernelCorrections
 from nishimori.systems.kernel_corrections.data import data_set
-from nishimori.systems.kernel_corrections.measurement import measured_kernels
+from nishimori.systems.kernel_corrections.measurement import calibration, measured_kernels
 from nishimori.systems.kernel_corrections.prediction import Predicted
 from nishimori.systems.simulation import Measured, deviation, estimate
 from nishimori.theory.kernel_corrections import Evidence
@@ -37,7 +38,7 @@ def config_of(name: str, depth: int, width: int, **sampler: int) -> Any:
 
 
 def measured(config: Any) -> dict[str, Measured]:
-    return SYSTEM.measure(config, lambda *told: None)
+    return SYSTEM.measure(config, range(config.run.instances), silent)
 
 
 @pytest.mark.validate
@@ -94,7 +95,9 @@ def test_kernels_less_those_of_infinite_width(name: str, depth: int) -> None:
     inputs, labels = data_set(6, 12, 1.0, 0.3, config.run.seed)
     network = Network(12, (150,) * depth, name)
     predicted = Predicted(network, inputs, Evidence(labels, 0.3), config.run.seed)
-    sampled, weighed = measured_kernels(config, network, predicted, "less", lambda *told: None)
+    record = calibration(config, network, predicted, "less", silent)
+    instances = range(config.run.instances)
+    sampled, weighed = measured_kernels(config, network, predicted, "less", instances, record, silent)
     wide = np.array(predicted.machine.wide_kernels())
     prior = np.array(prior_kernel_changes(inputs, network.widths, activation(name)))
     upper = np.triu_indices(6)

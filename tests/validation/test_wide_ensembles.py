@@ -14,7 +14,8 @@ pytestmark = pytest.mark.validate
 
 def measured(**sections: dict) -> dict[str, Measured]:
     system = InfiniteEnsemble()
-    return system.measure(system.resolve({"system": {"kind": "infinite_ensemble"}, **sections}), silent)
+    config = system.resolve({"system": {"kind": "infinite_ensemble"}, **sections})
+    return system.measure(config, range(config.run.instances), silent)
 
 
 @pytest.mark.parametrize(("name", "depth"), [("erf_sqrt2", 1), ("relu", 1), ("erf_sqrt2", 2)])

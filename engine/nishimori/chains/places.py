@@ -7,6 +7,8 @@ BATCHES = "batches"
 BLOCKS = "blocks"
 """Folder of a point or batch that is sampled in blocks of chains, each with segments and states of its own."""
 
+INSTANCES = "instances"
+"""Folder of a simulated point or block with what its instances gave."""
 INFORMATION = "information"
 """Folder of a point or batch with what is kept of its information while that is measured."""
 
@@ -26,5 +28,6 @@ def places_of(home: Path, blocks: int) -> list[Path]:
 
 
 def is_begun(home: Path) -> bool:
-    """Whether a point or batch has a segment."""
-    return any(True for place in ("segments", f"{BLOCKS}/*/segments") for _ in home.glob(f"{place}/[0-9]*.h5"))
+    """Whether a point or batch has a segment, or instances that were measured."""
+    places = [f"{block}{folder}" for block in ("", f"{BLOCKS}/*/") for folder in ("segments", INSTANCES)]
+    return any(True for place in places for _ in home.glob(f"{place}/[0-9]*.h5"))

@@ -18,6 +18,15 @@ def silent(phase: str, done: int, total: int, acceptance: float) -> None:
     del phase, done, total, acceptance
 
 
+def within(progress: Progress, part: str) -> Progress:
+    """`progress` that says of which part of the work it tells."""
+
+    def told(phase: str, done: int, total: int, acceptance: float) -> None:
+        progress(f"{phase}, {part}", done, total, acceptance)
+
+    return told
+
+
 def reporter(label: str) -> Progress:
     """A tqdm bar where stderr is a terminal, else a line every ten seconds and at each phase's end."""
     return _Bars(label) if sys.stderr.isatty() else _Lines(label)
@@ -25,11 +34,15 @@ def reporter(label: str) -> Progress:
 
 class _Bars:
     def __init__(self, label: str) -> None:
-        self.label = label
+        self.label, self.phase = label, ""
         self.bar: tqdm | None = None
 
     def __call__(self, phase: str, done: int, total: int, acceptance: float) -> None:
+        if self.bar is not None and phase != self.phase:
+            self.bar.close()
+            self.bar = None
         if self.bar is None:
+            self.phase = phase
             self.bar = tqdm(total=total, desc=f"{self.label} {phase}", leave=False, dynamic_ncols=True)
         if not math.isnan(acceptance):
             self.bar.set_postfix(acceptance=f"{acceptance:.2f}", refresh=False)

@@ -20,7 +20,7 @@ class OneByOne:
         self._progress: progress.Progress = progress.reporter("nishimori")
 
     def started(self, point: Point, task: Task) -> None:
-        if task.part in ("point", "calibration"):
+        if not task.block:
             self._progress = progress.reporter(
                 f"[{self._numbers[point.identity]}/{len(self._numbers)}] {name_of(point)}"
             )

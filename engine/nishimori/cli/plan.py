@@ -53,7 +53,7 @@ def plan(
     loaded = on_device(load_experiment(experiment, [override for group in set for override in group]), device)
     kind = loaded.points[0].config.system.kind
     if not has_chains(loaded.points[0].config):
-        raise BadInput(f"{experiment}: {kind} has no chains to plan for; run it, with few instances first")
+        raise BadInput(f"{experiment}: {kind} has no chains to plan for; run it, with few run.instances first")
     require_runnable(experiment, loaded)
     planner, plans = Planner(out or Path()), []
     try:

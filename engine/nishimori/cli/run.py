@@ -31,10 +31,12 @@ def run(
     """Sample every point of an experiment, check the chains, and lay theory over the measurements.
 
     Running again into the same directory goes on where it was stopped: draws are committed every run.segment_seconds.
-    Ctrl-C, SIGTERM, SIGUSR2 and the end of --wall-time finish the transition, commit and stop; a second Ctrl-C stops at
-    once. A point that fails is tried three times and set aside, and the others go on. Exit codes: 0 done and converged,
-    2 the input is wrong or files cannot be written, 3 finished but a verdict failed, 4 finished but points were set
-    aside, 75 interrupted (run again, or nishimori resume, to go on).
+    So are the instances of a simulated system that measures one after the other (covariate_model); where all move
+    together, they are kept at the end of their block, and run.blocks asks for more blocks than one. Ctrl-C, SIGTERM,
+    SIGUSR2 and the end of --wall-time finish the transition, commit and stop; a second Ctrl-C stops at once. A point
+    that fails is tried three times and set aside, and the others go on. Exit codes: 0 done and converged, 2 the input
+    is wrong or files cannot be written, 3 finished but a verdict failed, 4 finished but points were set aside, 75
+    interrupted (run again, or nishimori resume, to go on).
 
     Args:
         experiment: the experiment file.

@@ -44,11 +44,12 @@ def status(
     Example: nishimori status runs/a --watch
 
     Files are read, nothing is locked or changed. Numbers are as of the last commit (every run.segment_seconds), those
-    of the information too. Of a point that is not done, effective sample size and R-hat are the worst of its main
-    observables, computed again whenever draws have grown by a tenth, and chains that are not finite any more are told
-    in place of the verdict; of one that is done, the worst of all observables in its summary. Time to go is that of
-    sampling at the mean pace so far. A process that has not been heard of for a minute is shown as silent, or, where it
-    is on another host or dead, as stopped. Exit codes: 0 for a run, whatever its state; 2 where there is none.
+    of the information too; of a simulated system they are the instances that are kept. Of a point that is not done,
+    effective sample size and R-hat are the worst of its main observables, computed again whenever draws have grown by a
+    tenth, and chains that are not finite any more are told in place of the verdict; of one that is done, the worst of
+    all observables in its summary. Time to go is that of sampling at the mean pace so far. A process that has not been
+    heard of for a minute is shown as silent, or, where it is on another host or dead, as stopped. Exit codes: 0 for a
+    run, whatever its state; 2 where there is none.
 
     Args:
         directory: what --out named.
@@ -168,10 +169,13 @@ def _state(one: Standing) -> str:
         return "summary damaged"
     stage = one.measured
     measured = f", information: {stage.phase} {stage.done}/{stage.total}" if stage else ""
+    simulated = one.simulated
+    if simulated and one.state in ("running", "failed", "stopped"):
+        measured = f", {simulated.phase} {simulated.done}/{simulated.total}"
     if one.holder is None:
         return f"{one.state}{batch}{measured}"
     phase = "" if one.phase in ("sampling", None) else f", {one.phase}"
-    phase = measured if measured and one.phase == "information" else phase
+    phase = measured if simulated or measured and one.phase == "information" else phase
     silence = time.time() - one.holder.heartbeat
     silent = f", silent for {duration(silence)}" if silence > SILENCE else ""
     return f"running on {one.holder.host}/{one.holder.pid}{batch}{phase}{silent}"
@@ -196,6 +200,8 @@ def _documented(one: Standing) -> dict[str, Any]:
         "heartbeat": holder and holder.heartbeat,
         "batches": one.batches,
         "segments": one.segments,
+        "instances": one.simulated and one.simulated.done,
+        "instances_scheduled": one.simulated and one.simulated.total,
         "transitions": headway and headway.transitions,
         "transitions_scheduled": headway and headway.scheduled,
         "draws": headway and headway.draws,

@@ -32,8 +32,8 @@ def blocks_of(config: Config) -> tuple[Block, ...]:
     by_instance, by_chain = min(count, instances), -(-count // instances)
     return tuple(
         Block(range(instances)[own], tuple(sorted(chain for group in groups[some] for chain in group)))
-        for own in _even(instances, by_instance)
-        for some in _even(len(groups), by_chain)
+        for own in even(instances, by_instance)
+        for some in even(len(groups), by_chain)
     )
 
 
@@ -54,7 +54,7 @@ def _groups(config: Config) -> list[tuple[int, ...]]:
     return [tuple(range(first, chains if first == last else first + 2)) for first in range(0, last + 1, 2)]
 
 
-def _even(count: int, parts: int) -> Iterator[slice]:
-    """Of 0, ..., count - 1; none longer than another by more than one."""
+def even(count: int, parts: int) -> Iterator[slice]:
+    """Slices of 0, ..., count - 1; none longer than another by more than one."""
     for part in range(parts):
         yield slice(part * count // parts, (part + 1) * count // parts)

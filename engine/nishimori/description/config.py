@@ -188,13 +188,16 @@ class KindSection(_Section, frozen=True, kw_only=True):
 
 
 class SimulationSection(_Section, frozen=True, kw_only=True):
-    """[run] of systems without chains: so many independent `instances`, on `device`."""
+    """[run] of simulated systems: so many independent `instances`, on `device`, measured in so many `blocks` of
+    instances, one after the other, with the same results. A block that was measured is kept; where its instances are
+    measured one after the other, they are kept every `segment_seconds`: that much work a killed run does again."""
 
     instances: Annotated[int, msgspec.Meta(ge=2, le=10**6)] = 16
     seed: NonNegative = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    segment_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 60.0
+    blocks: Count = 1
 
-    blocks: ClassVar[int] = 1
     error_target: ClassVar[None] = None
     most_batches: ClassVar[None] = None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nishimori.chains.files import DirectoryBusy, StorageFailed
+from nishimori.chains.places import INSTANCES
 from nishimori.chains.stop import Stopped, StopRequest
 from nishimori.description.experiment import Experiment, Point
 from nishimori.executors.failures import Failure, forget_failure, publish_failure
@@ -63,9 +64,15 @@ class _Progress:
     def count(self, task: Task) -> int:
         """One attempt more, that was in vain; those before do not count where files have come since."""
         attempts, before = self.attempts.get(task, (0, 0))
-        there = sum(1 for _ in task.home.rglob("segments/*.h5")) + (task.home / "calibration.json").exists()
+        there = _files_of(task.home)
         self.attempts[task] = (1 if there > before else attempts + 1), there
         return self.attempts[task][0]
+
+
+def _files_of(home: Path) -> int:
+    """That a point has had: of its instances the latest are kept, under numbers that grow."""
+    instances = sum(int(path.stem) + 1 for path in home.rglob(f"{INSTANCES}/[0-9]*.h5") if path.stem.isdecimal())
+    return sum(1 for _ in home.rglob("segments/*.h5")) + instances + (home / "calibration.json").exists()
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from nishimori.chains.headway import Headway, Mixing, Stage, read_headway, read_stage
 from nishimori.chains.lock import SILENCE, Holder, holder_of
-from nishimori.chains.places import INFORMATION, batches_in, places_of
+from nishimori.chains.places import INFORMATION, INSTANCES, batches_in, places_of
 from nishimori.chains.temporaries import is_alive
 from nishimori.comparison.summaries import read_summary
 from nishimori.description.config import Config, has_chains
@@ -33,9 +33,9 @@ SEGMENT = re.compile(r"/segments/\d+\.h5$")
 class Standing:
     """Of one point. `holder` and `phase` of one that is running; `headway` of all `batches` of instances that were
     begun, None where nothing is known; `measured` says how far the information of the last batch is kept, None where it
-    is not under way; `disk_bytes` of its files; `summary` of one that is done, and "damaged" is one whose summary
-    cannot be read; `failure` of one that was set aside. `seconds_to_go` for the transitions of these batches, at the
-    mean pace so far."""
+    is not under way; `simulated` how many instances of a simulated system are kept; `disk_bytes` of its files;
+    `summary` of one that is done, and "damaged" is one whose summary cannot be read; `failure` of one that was set
+    aside. `seconds_to_go` for the transitions of these batches, at the mean pace so far."""
 
     point: Point
     state: State
@@ -46,6 +46,7 @@ class Standing:
     disk_bytes: int
     headway: Headway | None
     measured: Stage | None
+    simulated: Stage | None
     summary: Mapping[str, Any] | None
     failure: Failure | None
     seconds_to_go: float | None
@@ -81,6 +82,7 @@ def _standing(home: Path, point: Point) -> Standing:
         disk_bytes,
         headway,
         read_stage(batches[-1] / INFORMATION),
+        None if sampled else _simulated(home, point.config, state == "done"),
         summary,
         failure,
         None if state in ("done", "damaged") else _to_go(headway, running),
@@ -110,6 +112,12 @@ def _phase(home: Path, blocks: Sequence[Headway | None], config: Config) -> Phas
         return "sampling"
     measured = config.information.method is None or (home / "information.json").exists()
     return "analysis" if measured else "information"
+
+
+def _simulated(home: Path, config: Any, done: bool) -> Stage:
+    stages = [read_stage(place / INSTANCES) for place in places_of(home, config.run.blocks)]
+    total = config.run.instances
+    return Stage("instances", total if done else sum(stage.done for stage in stages if stage), total)
 
 
 def _headway(headways: Sequence[Headway | None], config: Config, done: bool) -> Headway | None:

@@ -61,7 +61,8 @@ def stages_of(directory: Path, point: Point, points: int) -> list[list[Task]]:
     if not in_tasks(point.config):
         return [[task("point")]]
     blocks = [task("block", number) for number in range(point.config.run.blocks)]
-    return [[task("calibration")], blocks, [task("point")]]
+    calibration = [task("calibration")] if SYSTEMS[point.config.system.kind].calibrates(point.config) else []
+    return [stage for stage in (calibration, blocks, [task("point")]) if stage]
 
 
 def in_tasks(config: Any) -> bool:

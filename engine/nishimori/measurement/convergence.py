@@ -35,7 +35,8 @@ class Convergence:
     and folded), which also sees chains that differ in spread or have no mean; `split_r_hat` not rank-normalised, which
     of one instance is unbounded, so that a single instance whose chains disagree shows in the pooled value;
     `nested_r_hat` between superchains, NaN where there are not two. `worst_r_hat` is the largest split R-hat of an
-    instance; `monte_carlo_variance` that of each instance's mean, [instances].
+    instance; `monte_carlo_variance` that of each instance's mean, and `r_hats` the rank-normalised R-hat of each,
+    [instances].
     """
 
     effective_sample_size: float
@@ -45,6 +46,7 @@ class Convergence:
     nested_r_hat: float
     worst_r_hat: float
     monte_carlo_variance: Values
+    r_hats: Values
 
 
 def convergence(draws: Values, superchains: Superchains = ()) -> Convergence:
@@ -58,7 +60,7 @@ def convergence(draws: Values, superchains: Superchains = ()) -> Convergence:
     nested = pooled(nested_r_hat(draws, superchains)) if len(superchains) > 1 else math.nan
     if count < SHORTEST_CHAIN:
         nan = math.nan
-        unknown = Convergence(nan, nan, nan, nan, nested, nan, np.full(instances, nan))
+        unknown = Convergence(nan, nan, nan, nan, nested, nan, *np.full((2, instances), nan))
         raise ChainTooShort(f"{count} draws a chain; take at least {SHORTEST_CHAIN}", unknown)
     if chains == 1:
         draws = draws[..., count % 2 :].reshape(instances, 2, count // 2)
@@ -72,7 +74,7 @@ def convergence(draws: Values, superchains: Superchains = ()) -> Convergence:
         )
         error = np.asarray(array_stats.mcse(draws, chain_axis=1, draw_axis=2, method="mean"))
     bulk_size, tail_size, worst = float(bulk.sum()), float(tail.sum()), float(split.max())
-    return Convergence(bulk_size, tail_size, pooled(ranked), pooled(split), nested, worst, error**2)
+    return Convergence(bulk_size, tail_size, pooled(ranked), pooled(split), nested, worst, error**2, ranked)
 
 
 def monte_carlo_variance(draws: Values) -> Values:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from nishimori.chains.progress import within
 from nishimori.description.blocks import blocks_of
 from nishimori.description.config import Config
 from nishimori.description.identity import identity
@@ -9,7 +10,6 @@ from nishimori.systems.point_chains import moved
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
-    from nishimori.chains.progress import Progress
     from nishimori.chains.segments import Arrays
     from nishimori.chains.writers import PointWriter
     from nishimori.sampling.parts import RunParts
@@ -36,15 +36,8 @@ def moved_block(
 
     block, count = blocks_of(config)[number], config.run.blocks
     journal = writer.journals(config.run.segment_seconds, count)[number]
-    report = _named(writer.progress, f"block {number + 1} of {count}")
+    report = within(writer.progress, f"block {number + 1} of {count}")
     problem = problem_of(config, identity(config), record.instances[block.instances.start : block.instances.stop])
     with exclusive(journal.directory) as lock:
         moving = moved(config, record, problem, block.chains, lock.beating(report), journal)
     return moving.groups(0), moving.state_arrays()
-
-
-def _named(progress: "Progress", block: str) -> "Progress":
-    def told(phase: str, done: int, total: int, acceptance: float) -> None:
-        progress(f"{phase}, {block}", done, total, acceptance)
-
-    return told

@@ -7,12 +7,10 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nishimori.comparison.align import z_score
 from nishimori.comparison.summaries import SCHEMA
@@ -21,48 +19,55 @@ from nishimori.description.errors import BadInput
 from nishimori.description.identity import digest, identity
 from nishimori.description.validation import validate
 from nishimori.measurement.error_bars import standard_error_of
+from nishimori.systems.measured import Array, Measured, joined
+from nishimori.systems.simulated_blocks import measured_block, require_blocks
 
 if TYPE_CHECKING:
+    from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.progress import Progress
     from nishimori.chains.writers import PointWriter
     from nishimori.sampling.audit import Audited
 
-Array = NDArray[np.float64]
-NO_PARTS = "is simulated in one piece"
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """`values` of an observable, [instances] or [instances, places], and what theory has for each where it depends on
-    the instance; `places` on `axis`, for a curve. `line` is what a figure draws of that theory: places, and means over
-    instances there."""
-
-    values: Array
-    predicted: Array | None = None
-    axis: str = ""
-    places: tuple[float, ...] = ()
-    line: tuple[Array, Array] | None = None
+__all__ = ["Measured", "Simulation"]
 
 
 class Simulation(ABC):
     """Subclasses give `schema`, the struct of an experiment file with a [run] of `SimulationSection`; `papers`; and
-    `main`, the observable that tables and figures show."""
+    `main`, the observable that tables and figures show. Where it is no faster to measure instances `together`, those
+    that are done are kept while others are measured."""
 
     schema: type
     papers: tuple[str, ...]
     main: str
+    together: bool = True
 
     @abstractmethod
     def parameters(self, config: Any) -> dict[str, Any]:
         """What names a point in tables, joins and figures."""
 
     @abstractmethod
-    def measure(self, config: Any, progress: "Progress") -> dict[str, Measured]:
-        """Of all instances, by observable."""
+    def measure(self, config: Any, instances: range, progress: "Progress") -> dict[str, Measured]:
+        """Of these instances, by observable. What an instance gives depends on its number, and on no other instance;
+        draws addressed by (seed, identity of the config, instance) do."""
 
     @abstractmethod
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Theory that depends on the parameters alone, by observable; raises ValueError where there is none."""
+
+    def calibrates(self, config: Any) -> bool:
+        """Whether instances share what is chosen by measuring. Override with the two methods below."""
+        del config
+        return False
+
+    def calibrate(self, config: Any, progress: "Progress") -> "CalibrationRecord":
+        """Of all instances of a point, once, before any of them is measured."""
+        raise NotImplementedError
+
+    def measure_calibrated(
+        self, config: Any, instances: range, progress: "Progress", record: "CalibrationRecord"
+    ) -> dict[str, Measured]:
+        """As `measure`, which is not called then."""
+        raise NotImplementedError
 
     def main_of(self, config: Any) -> str:
         """`main`, unless a config asks for another. Override where what there is to see depends on it."""
@@ -71,7 +76,9 @@ class Simulation(ABC):
 
     def resolve(self, document: Mapping[str, Any]) -> Any:
         """The config of a document. Override to refuse, with BadInput, what the schema cannot see."""
-        return validate(document, self.schema)
+        config = validate(document, self.schema)
+        require_blocks(config)
+        return config
 
     def require_runnable(self, config: Any) -> None:
         from nishimori.models.device import resolve_device
@@ -88,20 +95,36 @@ class Simulation(ABC):
         """Simulate a point, publish its files and return its summary."""
         started = time.monotonic()
         writer.publish_config(to_plain(config))
-        measured = self.measure(config, writer.progress)
-        summary = {**self._summary(config, measured), "seconds": round(time.monotonic() - started, 3)}
+        self.calibrate_point(config, writer)
+        blocks = [self._measured(config, writer, number) for number in range(config.run.blocks)]
+        summary = {**self._summary(config, joined(blocks)), "seconds": round(time.monotonic() - started, 3)}
         writer.publish_summary(summary)
         return summary
 
     def calibrate_point(self, config: Any, writer: "PointWriter") -> None:
-        raise BadInput(f"{config.system.kind} {NO_PARTS}; leave it without blocks")
+        """Publish the calibration record of a point that has one, unless it is there."""
+        if self.calibrates(config) and writer.calibration() is None:
+            writer.publish_calibration(self.calibrate(config, writer.progress))
 
     def run_block(self, config: Any, writer: "PointWriter", number: int) -> None:
-        raise BadInput(f"{config.system.kind} {NO_PARTS}; leave it without blocks")
+        """Measure the instances of one block, and publish what they give."""
+        self._measured(config, writer, number)
 
     def audit_point(self, config: Any, home: Path, seed: int) -> "tuple[Path, Audited] | None":
         """None: there are no segments to compute again."""
         return None
+
+    def _measured(self, config: Any, writer: "PointWriter", number: int) -> dict[str, Measured]:
+        record = writer.calibration() if self.calibrates(config) else None
+        if record is None and self.calibrates(config):
+            raise BadInput(f"{writer.directory} is not calibrated; give the run the same command again")
+
+        def measure(instances: range, progress: "Progress") -> dict[str, Measured]:
+            if record is None:
+                return self.measure(config, instances, progress)
+            return self.measure_calibrated(config, instances, progress, record)
+
+        return measured_block(config, writer, number, measure, self.together)
 
     def _summary(self, config: Any, measured: Mapping[str, Measured]) -> dict[str, Any]:
         theory, refusal = self._theory(config)
@@ -169,5 +192,5 @@ def curve(one: Measured) -> dict[str, Any]:
         told["theory"] = one.predicted.mean(axis=0).tolist()
         told["z"] = [deviation(one.values[:, column], one.predicted[:, column], None) for column in columns]
     if one.line is not None:
-        told["line"] = [values.tolist() for values in one.line]
+        told["line"] = [one.line[0].tolist(), one.line[1].mean(axis=0).tolist()]
     return told

@@ -3,6 +3,7 @@ evolution. Importing this never imports torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,6 +45,7 @@ class CovariateModel(Simulation):
     schema = Config
     papers = ("arXiv 2102.08127", "arXiv 2006.14709")
     main = "generalization_error"
+    together = False
 
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
@@ -86,7 +88,8 @@ class CovariateModel(Simulation):
         information = best.mutual_information_per_dim
         return {**found, "bayes_error": best.bayes_error, "mutual_information_per_dim": information}
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
+        del progress
         from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
         from nishimori.models.named_inputs import generator_of
@@ -100,13 +103,12 @@ class CovariateModel(Simulation):
         )
         bayesian = config.labels.kind == "linear" and given.gaussian and _is_noisy(given, labels)
         loss, found, teachers = self._loss(parameters), [], []
-        for instance in range(config.run.instances):
+        for instance in instances:
             draws = Draws.of(config.run.seed, identity(config), (instance,), device)
             data = DataSet(given, generator, labels, samples, draws)
             learnt = student(data, loss, config.loss.regularisation, config.data.test_samples)
             found.append({**learnt, **(posterior(data) if bayesian else {})})
             teachers.append(data.teacher.cpu().numpy())
-            progress("data sets", instance + 1, config.run.instances, float("nan"))
         theory = self._of_teachers({**parameters, "sample_ratio": samples / dim}, given, teachers)
         return {name: Measured(values, theory.get(name)) for name, values in _columns(found).items()}
 
@@ -115,9 +117,7 @@ class CovariateModel(Simulation):
     ) -> dict[str, Array]:
         """Theory of every teacher [instances], by observable; empty where there is none of their average, which the
         summary gives the reason of."""
-        try:
-            self._predicted(parameters, given.covariance.modes())
-        except ValueError:
+        if not _has_theory(self, tuple(sorted(parameters.items()))):
             return {}
         return _columns([self._predicted(parameters, given.covariance.modes(teacher)) for teacher in teachers])
 
@@ -152,6 +152,16 @@ class CovariateModel(Simulation):
                 f"loss.kind = {name!r} does not go with labels.kind = {config.labels.kind!r}; take {' or '.join(known)}"
             )
         raise unknown_value("loss.kind", name, known)
+
+
+@lru_cache(maxsize=64)
+def _has_theory(system: CovariateModel, parameters: tuple[tuple[str, Any], ...]) -> bool:
+    """Of these parameters; asked for every data set."""
+    try:
+        system.predict_at(dict(parameters))
+    except ValueError:
+        return False
+    return True
 
 
 def _labels_of(parameters: Mapping[str, Any]) -> "Labels":

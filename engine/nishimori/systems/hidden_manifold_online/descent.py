@@ -1,4 +1,5 @@
-"""Stochastic gradient descent of both layers, a fresh input a step; all instances of a point move at once."""
+"""Stochastic gradient descent of both layers, a fresh input a step; all instances of a point move at once, to
+the bit as each would alone: torch's batched products, and one product for all, are rounded by what stands beside."""
 
 import math
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 from nishimori.models.addressed import Draws
 from nishimori.models.inputs import InputGenerator
 from nishimori.theory.hidden_manifold import Start
+from nishimori_kernels.batched_products import multiply
 from nishimori_kernels.rng.streams import Stream
 
 if TYPE_CHECKING:
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 NUMBERS = 1 << 22
-"""In the largest array of a chunk of steps, whose inputs are made together."""
+"""In the largest array of a chunk of steps, of all instances of a point."""
 SLOPE = math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """Student and teacher of every instance, on inputs of one generator; `noise_variance` is that of the labels."""
+    """Student and teacher of every instance, on inputs of one generator; `noise_variance` is that of the labels.
+    Inputs of a `chunk` of steps are made together."""
 
     generator: InputGenerator
     draws: Draws
@@ -34,6 +37,7 @@ class Descent:
     learning_rate: float
     noise_variance: float = 0.0
     test_samples: int = 5000
+    chunk: int = 1000
 
     def errors(self, times: Sequence[float], progress: "Progress") -> Array:
         """E (f - y)^2 / 2 without label noise, [instances, times], averaged over fresh inputs, those of time 0 too."""
@@ -42,7 +46,7 @@ class Descent:
         ends = [round(time * dim) for time in times]
         for end in ends:
             while step < end:
-                count = min(end - step, self._chunk)
+                count = min(end - step, self.chunk)
                 inputs, labels = self._examples(Stream.TRAIN_INPUTS, step, count)
                 labels = labels + math.sqrt(self.noise_variance) * self._noise(step, count)
                 for row in range(count):
@@ -55,21 +59,21 @@ class Descent:
     def _step(self, weights: Tensor, readout: Tensor, inputs: Tensor, labels: Tensor) -> None:
         """In place: weights [instances, units, N], readout [instances, units]."""
         dim = inputs.shape[1]
-        fields = (weights @ inputs[:, :, None]).squeeze(2) / math.sqrt(dim)
+        fields = (weights * inputs[:, None]).sum(2) / math.sqrt(dim)
         hidden = torch.erf(fields / math.sqrt(2))
         missed = labels - (readout * hidden).sum(1)
         pull = self.learning_rate * missed[:, None]
         slopes = pull * readout * SLOPE * torch.exp(-0.5 * fields**2) / math.sqrt(dim)
-        weights.baddbmm_(slopes[:, :, None], inputs[:, None])
+        weights.addcmul_(slopes[:, :, None], inputs[:, None])
         readout += pull / dim * hidden
 
     def _error(self, weights: Tensor, readout: Tensor) -> Tensor:
         """[instances], on the same test rows every time."""
         total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
-        for first in range(0, self.test_samples, self._chunk):
-            count = min(self._chunk, self.test_samples - first)
+        for first in range(0, self.test_samples, self.chunk):
+            count = min(self.chunk, self.test_samples - first)
             inputs, labels = self._examples(Stream.TEST_INPUTS, first, count)
-            fields = inputs @ weights.mT / math.sqrt(self.generator.input_dim)
+            fields = multiply(inputs, weights.mT) / math.sqrt(self.generator.input_dim)
             missed = labels - (torch.erf(fields / math.sqrt(2)) * readout[:, None]).sum(2)
             total += 0.5 * missed.square().sum(1)
         return total / self.test_samples
@@ -78,19 +82,21 @@ class Descent:
         """Inputs [instances, count, N] and the teacher's outputs [instances, count]."""
         normals = self.draws.rows(stream, count, self.generator.numbers, first)
         latent = normals[..., : self.generator.latent_dim]
-        fields = latent @ self._stacked("teacher_weights").mT / math.sqrt(self.generator.latent_dim)
+        fields = multiply(latent, self._stacked("teacher_weights").mT) / math.sqrt(self.generator.latent_dim)
         outputs = (torch.erf(fields / math.sqrt(2)) * self._stacked("teacher_readout")[:, None]).sum(2)
-        return self.generator(normals), outputs
+        return torch.stack([self.generator(one.clone()) for one in normals]), outputs
 
     def _noise(self, first: int, count: int) -> Tensor:
         return self.draws.rows(Stream.TRAIN_NOISE, count, 1, first).squeeze(2)
 
-    @property
-    def _chunk(self) -> int:
-        return max(1, NUMBERS // (len(self.starts) * max(self.generator.input_dim, self.generator.numbers)))
-
     def _stacked(self, name: str) -> Tensor:
         return torch.tensor(np.stack([getattr(start, name) for start in self.starts]), device=self.draws.device)
+
+
+def chunk_of(generator: InputGenerator, instances: int) -> int:
+    """Steps, for a point of so many instances: the same for some of them, as products of other shapes are rounded
+    otherwise."""
+    return max(1, NUMBERS // (instances * max(generator.input_dim, generator.numbers)))
 
 
 def drawn_starts(

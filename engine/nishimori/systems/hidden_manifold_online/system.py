@@ -85,27 +85,26 @@ class HiddenManifoldOnline(Simulation):
         """Nothing: what theory says depends on where the student starts."""
         return {}
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
         from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
         from nishimori.models.named_inputs import generator_of
-        from nishimori.systems.hidden_manifold_online.descent import Descent, drawn_starts
+        from nishimori.systems.hidden_manifold_online.descent import Descent, chunk_of, drawn_starts
         from nishimori.theory.hidden_manifold import OnlineDescent, Spectrum
 
         network, descent = config.network, config.descent
         generator = generator_of(config.inputs, network.input_dim, self.generator)
-        draws = Draws.of(
-            config.run.seed, identity(config), range(config.run.instances), resolve_device(config.run.device)
-        )
+        draws = Draws.of(config.run.seed, identity(config), instances, resolve_device(config.run.device))
         deviations = network.initial_weight, network.initial_readout
         starts = drawn_starts(generator, network.units, network.teacher_units, deviations, draws)
-        moved = Descent(generator, draws, starts, descent.learning_rate, descent.noise_variance, descent.test_samples)
+        rates, chunk = (descent.learning_rate, descent.noise_variance), chunk_of(generator, config.run.instances)
+        moved = Descent(generator, draws, starts, *rates, descent.test_samples, chunk)
         errors = moved.errors(descent.times, progress)
         spectrum, dense = Spectrum(generator.moments), np.geomspace(*_range(descent.times), LINE)
-        known = [OnlineDescent(spectrum, start, descent.learning_rate, descent.noise_variance) for start in starts]
+        known = [OnlineDescent(spectrum, start, *rates) for start in starts]
         solved = np.array([one.errors([*descent.times, *dense]) for one in known])
         count = len(descent.times)
-        line = (dense, solved[:, count:].mean(axis=0))
+        line = (dense, solved[:, count:])
         return {"error": Measured(errors, solved[:, :count], "time", descent.times, line)}
 
 

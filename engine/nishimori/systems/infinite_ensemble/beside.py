@@ -71,5 +71,5 @@ def of_posterior(sampled: "Sampled", instances: Sequence[Instance], matched: boo
         **told,
         "posterior_coverage": Measured(told["posterior_coverage"].values, np.array(covered) if matched else None),
         "posterior_variance_between": Measured(law.between.mean(axis=1)),
-        "posterior_r_hat": Measured(np.full(len(instances), sampled.r_hat)),
+        "posterior_r_hat": Measured(sampled.r_hat),
     }

@@ -1,17 +1,19 @@
 """Observables of a point: of trained networks in time, of the limits of their ensemble, and of posteriors."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.description import GaussianChannel, Network
 from nishimori.description.identity import identity
 from nishimori.systems.infinite_ensemble.beside import of_limits, of_posterior, wide_coverage
-from nishimori.systems.infinite_ensemble.data import drawn, held_out_normals
+from nishimori.systems.infinite_ensemble.data import Data, drawn, held_out_normals
 from nishimori.systems.infinite_ensemble.instances import Instance, instances_of
-from nishimori.systems.infinite_ensemble.sampled import sampled_law
+from nishimori.systems.infinite_ensemble.sampled import calibrated, sampled_law
 from nishimori.systems.infinite_ensemble.training import Ensemble, Trained, train
 from nishimori.systems.simulation import Measured
 from nishimori.theory.ensemble_information import fisher_trace, path_energies, path_lengths
@@ -27,25 +29,50 @@ LINE = 30
 """Places at which theory is drawn, besides the times."""
 
 
-def measured(config: "Config", progress: "Progress") -> dict[str, Measured]:
-    """Of all instances, by observable."""
-    network, data, times, device = network_of(config), config.data, config.training.times, config.run.device
-    address = config.run.seed, identity(config), range(config.run.instances)
-    channel = GaussianChannel(data.noise_variance)
-    found = drawn(network, channel, data.labels, (data.samples, data.test_samples), address)
-    instances = instances_of(found, network, data.noise_variance)
+def measured(
+    config: "Config", numbers: range, progress: "Progress", record: CalibrationRecord | None
+) -> dict[str, Measured]:
+    """Of the instances of these numbers, by observable; chains are calibrated as `record`."""
+    data, times, device = config.data, config.training.times, config.run.device
+    address = config.run.seed, identity(config), numbers
+    found = _drawn(config, numbers)
+    instances = instances_of(found, network_of(config), data.noise_variance)
     ensemble = Ensemble(found.problem, config.training.members, *address[:2], device)
-    trained = train(ensemble, times, max(one.rate for one in instances), progress)
+    trained = train(ensemble, times, _rate(config), progress)
     matched, normals = data.labels == "teacher", held_out_normals(data.samples + data.test_samples, address)
     told = {
         **of_training(trained, instances, times),
         **of_limits(instances, times[-1]),
         "wide_posterior_coverage": wide_coverage(instances, normals, matched),
     }
-    if config.posterior is None:
+    if config.posterior is None or record is None:
         return told
-    sampled = sampled_law(found.problem, config.posterior, address[0], f"{address[1]} posterior", device, progress)
+    sampled = sampled_law(found.problem, config.posterior, *_chains(config), record, device, progress)
     return {**told, **of_posterior(sampled, instances, matched)}
+
+
+def calibration(config: "Config", progress: "Progress") -> CalibrationRecord:
+    """Of the chains of all instances."""
+    problem = _drawn(config, range(config.run.instances)).problem
+    return calibrated(problem, *_chains(config), config.run.device, progress)
+
+
+def _chains(config: "Config") -> tuple[int, str]:
+    """Seed and point of their random numbers."""
+    return config.run.seed, f"{identity(config)} posterior"
+
+
+def _drawn(config: "Config", numbers: range) -> Data:
+    data, address = config.data, (config.run.seed, identity(config), numbers)
+    sizes = data.samples, data.test_samples
+    return drawn(network_of(config), GaussianChannel(data.noise_variance), data.labels, sizes, address)
+
+
+@lru_cache(maxsize=16)
+def _rate(config: "Config") -> float:
+    """The largest of all instances: their steps are the same."""
+    found = _drawn(config, range(config.run.instances))
+    return max(one.rate for one in instances_of(found, network_of(config), config.data.noise_variance))
 
 
 def network_of(config: "Config") -> Network:
@@ -80,7 +107,7 @@ def _over_line(values: Array, known: Array, times: tuple[float, ...]) -> Measure
     """From values [instances, times] and theory at all places [instances, places]."""
     places = np.array(_places(times))
     predicted = known[:, np.searchsorted(places, times)]
-    return Measured(values, predicted, AXIS, times, (places, known.mean(axis=0)))
+    return Measured(values, predicted, AXIS, times, (places, known))
 
 
 def _found(instance: Instance, outputs: Array) -> dict[str, float]:

@@ -20,6 +20,7 @@ from nishimori.description.errors import BadInput
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
+    from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.progress import Progress
 
 TIMES = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -109,7 +110,23 @@ class InfiniteEnsemble(Simulation):
             raise ValueError('coverage is known for labels of a matched teacher alone; set data.labels to "teacher"')
         return {"posterior_coverage": NOMINAL, "wide_posterior_coverage": NOMINAL}
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
         from nishimori.systems.infinite_ensemble.measured import measured
 
-        return measured(config, progress)
+        record = self.calibrate(config, progress) if self.calibrates(config) else None
+        return measured(config, instances, progress, record)
+
+    def calibrates(self, config: Config) -> bool:
+        return config.posterior is not None
+
+    def calibrate(self, config: Config, progress: "Progress") -> "CalibrationRecord":
+        from nishimori.systems.infinite_ensemble.measured import calibration
+
+        return calibration(config, progress)
+
+    def measure_calibrated(
+        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord"
+    ) -> dict[str, Measured]:
+        from nishimori.systems.infinite_ensemble.measured import measured
+
+        return measured(config, instances, progress, record)

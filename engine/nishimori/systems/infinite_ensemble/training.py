@@ -65,7 +65,10 @@ class Ensemble:
 
     def fisher_traces(self) -> Tensor:
         """tr J^T J over the training inputs, [instances, members]."""
-        return torch.stack([chain_dot(one, one) for one in self.gradients()]).sum(0)
+        total = torch.zeros_like(self.lengths)
+        for one in self.gradients():
+            total += chain_dot(one, one)
+        return total
 
     def step(self, size: float) -> None:
         """One of the classical Runge-Kutta rule, of order four."""

@@ -20,17 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nishimori.adaptation.calibration import CalibrationRecord
 from nishimori.models.collapsed import CollapsedPosterior
 from nishimori.models.layout import Position
 from nishimori.samplers.hmc import HMC
 from nishimori.sampling import sample
-from nishimori.systems.kernel_corrections.layers import Layers
+from nishimori.systems.kernel_corrections.layers import Layers, product
 from nishimori_kernels.rng import Stream, fill_normals, random_key, uniforms
 
 if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
 
 Array = NDArray[np.float64]
+SAMPLER = HMC("rotation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +45,20 @@ class Sampled:
 
 
 def sampled_kernels(
-    target: CollapsedPosterior, chains: int, warmup: int, draws: int, seed: int, point: str, progress: "Progress"
+    target: CollapsedPosterior,
+    chains: int,
+    warmup: int,
+    draws: int,
+    seed: int,
+    point: str,
+    record: CalibrationRecord,
+    progress: "Progress",
 ) -> Sampled:
     """Sampled by Hamiltonian Monte Carlo with the prior-exact rotation, the readout integrated out; every instance is a
     group of chains of its own on the same data."""
     run = sample(
         target,
-        HMC("rotation"),
+        SAMPLER,
         chains=chains,
         warmup=warmup,
         draws=draws,
@@ -57,6 +66,7 @@ def sampled_kernels(
         seed=seed,
         point=point,
         keep="position",
+        calibration=record,
         progress=progress,
     )
     kept = run.draws["position"][..., : target.num_parameters]
@@ -90,7 +100,7 @@ class _Flow:
         """K^(l) [instances, chains, layers, samples, samples]."""
         below, found = self.layers.inputs.mT, []
         for weight, variance in zip(position.blocks, self.target.problem.network.weight_variances, strict=False):
-            below = self.layers.features((variance / weight.shape[-1]) ** 0.5 * (weight @ below))
+            below = self.layers.features((variance / weight.shape[-1]) ** 0.5 * product(weight, below))
             found.append(self.layers.kernel(below))
         return torch.stack(found, dim=2)
 

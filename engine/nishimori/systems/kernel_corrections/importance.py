@@ -35,11 +35,17 @@ class Weighed:
 def weighed_kernels(
     layers: Layers, labels: Tensor, noise_variance: float, draws: int, key: int, instances: Sequence[int]
 ) -> Weighed:
-    """From `draws` networks an instance; `labels` [samples]."""
-    samples = len(labels)
-    together = max(1, NUMBERS // (len(instances) * max(layers.network.widths) * samples))
+    """From `draws` networks an instance; `labels` [samples]. One instance after the other: how a matrix is rounded
+    depends on where in memory it lies."""
+    each = [_weighed(layers, labels, noise_variance, draws, key, instance) for instance in instances]
+    return Weighed(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
+
+
+def _weighed(layers: Layers, labels: Tensor, noise_variance: float, draws: int, key: int, instance: int) -> list[Array]:
+    """The fields of `Weighed`, of one instance."""
+    together = max(1, NUMBERS // (max(layers.network.widths) * len(labels)))
     batches = [
-        _kernels(layers, key, instances, range(first, min(first + together, draws)))
+        _kernels(layers, key, (instance,), range(first, min(first + together, draws)))
         for first in range(0, draws, together)
     ]
     kernels = torch.cat(batches, dim=1)
@@ -50,7 +56,7 @@ def weighed_kernels(
     posterior = torch.einsum("ir,irlab->ilab", weights, kernels) / draws
     divergence = torch.special.xlogy(weights, weights).mean(dim=1)
     efficiency = 1 / weights.square().mean(dim=1)
-    return Weighed(*(found.cpu().numpy() for found in (posterior - means, means, divergence, efficiency)))
+    return [found.cpu().numpy() for found in (posterior - means, means, divergence, efficiency)]
 
 
 def _kernels(layers: Layers, key: int, instances: Sequence[int], draws: range) -> Tensor:

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from nishimori.description import Network
 from nishimori.models.activation_kernel import activation_kernel
+from nishimori_kernels.batched_products import multiply
 from nishimori_kernels.energy.activations import ActivationKernel
+
+
+def product(first: Tensor, second: Tensor) -> Tensor:
+    """Of matrices [..., rows, inner] and [..., inner, columns], or one for all; each to the bit as it is alone."""
+    seconds = second.reshape(-1, *second.shape[-2:])
+    return multiply(first.flatten(0, -3), seconds).unflatten(0, first.shape[:-2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +28,7 @@ class Layers:
 
     def kernel(self, features: Tensor) -> Tensor:
         """x^T x / width [..., samples, samples] of features x [..., width, samples]."""
-        return features.mT @ features / features.shape[-2]
+        return product(features.mT, features) / features.shape[-2]
 
     def features(self, preactivations: Tensor) -> Tensor:
         """phi of them, which may be written over."""
@@ -37,11 +44,11 @@ class Layers:
         variances = self.network.weight_variances
         for weight, velocity, variance in zip(weights, velocities, variances, strict=False):
             scale = kernel.input_scale * math.sqrt(variance / weight.shape[-1])
-            u, moved = scale * (weight @ below), scale * (velocity @ below + weight @ moving)
+            u, moved = scale * product(weight, below), scale * (product(velocity, below) + product(weight, moving))
             features = torch.empty_like(u)
             kernel.apply(u, features)
             kernel.multiply_derivative_(moved, u, features)
-            half = features.mT @ moved / features.shape[-2]
+            half = product(features.mT, moved) / features.shape[-2]
             found.append(half + half.mT)
             below, moving = features, moved
         return torch.stack(found, dim=-3)

@@ -14,6 +14,7 @@ from nishimori.description.identity import identity
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
+    from nishimori.adaptation.calibration import CalibrationRecord
     from nishimori.chains.progress import Progress
     from nishimori.systems.kernel_corrections.chains import Sampled
     from nishimori.systems.kernel_corrections.importance import Weighed
@@ -113,11 +114,25 @@ class KernelCorrections(Simulation):
             "prior_divergence": gain / 2,
         }
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
+        return self.measure_calibrated(config, instances, progress, self.calibrate(config, progress))
+
+    def calibrates(self, config: Config) -> bool:
+        del config
+        return True
+
+    def calibrate(self, config: Config, progress: "Progress") -> "CalibrationRecord":
+        from nishimori.systems.kernel_corrections.measurement import calibration
+
+        return calibration(config, _network(config), _predicted(config), identity(config), progress)
+
+    def measure_calibrated(
+        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord"
+    ) -> dict[str, Measured]:
         from nishimori.systems.kernel_corrections.measurement import measured_kernels
 
-        predicted = _predicted(config)
-        sampled, weighed = measured_kernels(config, _network(config), predicted, identity(config), progress)
+        predicted, address = _predicted(config), (identity(config), instances)
+        sampled, weighed = measured_kernels(config, _network(config), predicted, *address, record, progress)
         return {**_scalars(predicted, sampled, weighed), **_curves(predicted, sampled, weighed)}
 
 

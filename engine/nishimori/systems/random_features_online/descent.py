@@ -1,4 +1,5 @@
-"""Stochastic gradient descent of the readout, a fresh input a step; all instances of a point move at once."""
+"""Stochastic gradient descent of the readout, a fresh input a step; all instances of a point move at once, to
+the bit as each would alone."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from torch import Tensor
 from nishimori.models.activation_kernel import torch_function
 from nishimori.models.addressed import Draws
 from nishimori.theory.random_features import Features
+from nishimori_kernels.batched_products import multiply
 from nishimori_kernels.rng.streams import Stream
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 NUMBERS = 1 << 25
-"""In the largest array of a chunk of steps, whose features are computed together."""
+"""In the largest array of a chunk of steps, of all instances of a point."""
 
 
 def features_drawn(activation: "Activation", dim: int, width: int, units: int, draws: Draws) -> list[Features]:
@@ -30,14 +32,22 @@ def features_drawn(activation: "Activation", dim: int, width: int, units: int, d
     return [Features(activation, *pair, np.ones(units)) for pair in zip(rows[0], rows[1], strict=True)]
 
 
+def chunk_of(instances: int, dim: int, width: int) -> int:
+    """Steps, for a point of so many instances: the same for some of them, as products of other shapes are rounded
+    otherwise."""
+    return max(1, NUMBERS // (instances * max(dim, width)))
+
+
 def descend(
     drawn: Sequence[Features],
     learning_rate: float,
     times: Sequence[float],
     draws: Draws,
     progress: "Progress",
+    chunk: int = 1000,
 ) -> Array:
-    """Error [instances, times] from readout 0 on, exact given the readout; the input of a step is a row of `draws`."""
+    """Error [instances, times] from readout 0 on, exact given the readout; the input of a step is a row of `draws`.
+    Features of a `chunk` of steps are computed together."""
     device = draws.device
     student = torch.tensor(np.stack([one.student for one in drawn]), device=device)
     teacher = torch.tensor(np.stack([one.teacher for one in drawn]), device=device)
@@ -49,10 +59,10 @@ def descend(
     found, step = [], 0
     for end in ends:
         while step < end:
-            count = min(end - step, max(1, NUMBERS // (len(drawn) * max(student.shape[1:]))))
+            count = min(end - step, chunk)
             inputs = draws.rows(Stream.TRAIN_INPUTS, count, dim, step)
-            hidden = phi(inputs @ student.mT / math.sqrt(dim)) - mean
-            labels = (phi(inputs @ teacher.mT / math.sqrt(dim)) - mean).sum(2)
+            hidden = phi(multiply(inputs, student.mT) / math.sqrt(dim)) - mean
+            labels = (phi(multiply(inputs, teacher.mT) / math.sqrt(dim)) - mean).sum(2)
             for row in range(count):
                 seen = hidden[:, row]
                 missed = labels[:, row] - (readout * seen).sum(1)
@@ -65,5 +75,5 @@ def descend(
 
 def _error(readout: Tensor, among: Tensor, across: Tensor, of_teacher: Tensor) -> Tensor:
     """[instances]."""
-    quadratic = torch.einsum("ia,iab,ib->i", readout, among, readout)
+    quadratic = (multiply(readout[:, None], among).squeeze(1) * readout).sum(1)
     return 0.5 * (quadratic - 2 * (readout * across).sum(1) + of_teacher)

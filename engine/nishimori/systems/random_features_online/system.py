@@ -95,21 +95,21 @@ class RandomFeaturesOnline(Simulation):
         }
         return {"plateau": parameters["units"] * plateau(phi, ratio), **levels}
 
-    def measure(self, config: Config, progress: "Progress") -> dict[str, Measured]:
+    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
         from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
-        from nishimori.systems.random_features_online.descent import descend, features_drawn
+        from nishimori.systems.random_features_online.descent import chunk_of, descend, features_drawn
         from nishimori.systems.random_features_online.posterior import posterior_mean_errors
 
         network, times, rate = config.network, config.descent.times, config.descent.learning_rate
-        instances, device = range(config.run.instances), resolve_device(config.run.device)
-        draws = Draws.of(config.run.seed, identity(config), instances, device)
+        draws = Draws.of(config.run.seed, identity(config), instances, resolve_device(config.run.device))
         width = max(1, round(network.width_ratio * network.input_dim))
         drawn = features_drawn(activation(network.activation), network.input_dim, width, network.units, draws)
-        errors = descend(drawn, rate, times, draws, progress)
+        chunk = chunk_of(config.run.instances, network.input_dim, width)
+        errors = descend(drawn, rate, times, draws, progress, chunk)
         dense = np.geomspace(times[0] / 1.2, times[-1], LINE)
         solved = np.array([features.errors(rate, [*times, *dense]) for features in drawn])
-        predicted, line = solved[:, : len(times)], (dense, solved[:, len(times) :].mean(axis=0))
+        predicted, line = solved[:, : len(times)], (dense, solved[:, len(times) :])
         measured = {
             "error": Measured(errors, predicted, "time", times, line),
             "plateau": Measured(np.array([features.plateau for features in drawn])),
