@@ -30,7 +30,7 @@ document = {
     "descent": {"times": [0.0, 1.0, 5.0, 10.0]},
     "run": {"instances": 10, "device": "cpu"},
 }
-error = system.measure(system.resolve(document), progress=lambda *told: None)["error"]
+error = system.measure(system.resolve(document), range(10), progress=lambda *told: None)["error"]
 print("time  error     theory    difference")
 for place, time in enumerate(error.places):
     measured, known = error.values[:, place], error.predicted[:, place]
