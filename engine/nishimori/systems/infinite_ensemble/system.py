@@ -17,6 +17,7 @@ from nishimori.description.config import (
     to_plain,
 )
 from nishimori.description.errors import BadInput
+from nishimori.description.validation import require_growing
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ class InfiniteEnsemble(Simulation):
     def resolve(self, document: Mapping[str, Any]) -> Config:
         config: Config = super().resolve(document)
         network, times = config.network, config.training.times
-        if list(times) != sorted(set(times)):
-            raise BadInput("training.times must grow from one to the next; sort them")
+        require_growing("training.times", times)
         variances = network.weight_variance
         if isinstance(variances, tuple) and len(variances) != network.depth + 1:
             raise BadInput(
