@@ -142,7 +142,9 @@ def test_information_about_linear_labels_is_below_the_bottleneck() -> None:
     assert known.values.mean(axis=0)[-1] > 0.1
     for one in (known, bottleneck):
         assert one.line is not None and one.predicted is not None
-        np.testing.assert_allclose(np.interp(one.places, *one.line), one.predicted.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(
+            np.interp(one.places, one.line[0], one.line[1].mean(axis=0)), one.predicted.mean(axis=0), rtol=1e-12
+        )
 
 
 def test_the_posterior_is_laid_beside_it_and_covers_its_labels(tmp_path: Path) -> None:

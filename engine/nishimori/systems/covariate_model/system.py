@@ -97,10 +97,8 @@ class CovariateModel(Simulation):
 
         parameters, device, dim = self.parameters(config), resolve_device(config.run.device), config.network.input_dim
         given, labels = self._covariates(parameters), _labels_of(parameters)
-        generator, samples = (
-            generator_of(config.inputs, dim, self.generator),
-            max(1, round(config.data.sample_ratio * dim)),
-        )
+        generator = generator_of(config.inputs, dim, self.generator)
+        samples = max(1, round(config.data.sample_ratio * dim))
         bayesian = config.labels.kind == "linear" and given.gaussian and _is_noisy(given, labels)
         loss, found, teachers = self._loss(parameters), [], []
         for instance in instances:
