@@ -70,7 +70,7 @@ def test_classes_agree_with_their_theory(loss: str, inputs: dict[str, Any], tmp_
     assert run(tmp_path, **changed) == 0
     for point in points(tmp_path):
         assert point["main"] == "classification_error" and all(abs(z) < 3.5 for z in point["z_scores"].values())
-        assert ("bayes_classification_error" in point["theory"]) == (inputs["kind"] == "correlated")
+        assert ("classification_error, Bayes-optimal" in point["theory"]) == (inputs["kind"] == "correlated")
 
 
 def test_ridge_with_the_noise_variance_is_the_posterior_mean_where_both_see_the_same(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ class CovariateModel(Simulation):
         }
 
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Averaged over teachers, for the drawn covariance; where the inputs are Gaussian, of the best student too."""
+        """Averaged over teachers, for the drawn covariance; where the inputs are Gaussian, of the best student too, a
+        second line of the error."""
         from nishimori.theory.covariate_model import bayes_optimal
 
         given, labels = self._covariates(parameters), _labels_of(parameters)
@@ -84,9 +85,13 @@ class CovariateModel(Simulation):
             return found
         best = bayes_optimal(given.covariance, labels, parameters["sample_ratio"])
         if parameters["channel"] == "probit":
-            return {**found, "bayes_classification_error": best.classification_error}
-        information = best.mutual_information_per_dim
-        return {**found, "bayes_error": best.bayes_error, "mutual_information_per_dim": information}
+            return {**found, "classification_error, Bayes-optimal": best.classification_error}
+        return {
+            **found,
+            "generalization_error, Bayes-optimal": best.bayes_error + labels.noise_variance,
+            "bayes_error": best.bayes_error,
+            "mutual_information_per_dim": best.mutual_information_per_dim,
+        }
 
     def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
         del progress
