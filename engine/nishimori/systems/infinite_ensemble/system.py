@@ -18,7 +18,6 @@ from nishimori.description.config import (
 )
 from nishimori.description.errors import BadInput
 from nishimori.description.validation import require_growing
-from nishimori.description.validation import require_growing
 from nishimori.systems.simulation import Measured, Simulation
 
 if TYPE_CHECKING:
