@@ -231,6 +231,7 @@ def test_a_job_that_left_the_queue_without_a_word_is_lost(
     """As accounting may call it preempted for ever; not where the queue cannot be asked."""
     monkeypatch.setattr(slurm_array, "BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(slurm_array, "BETWEEN_STATES", 0.05)
+    monkeypatch.setattr(slurm_array, "PAUSE", 0.0)
     monkeypatch.setattr(slurm_array, "queued", lambda name: there)
     job = SimpleNamespace(job_id="7_0", done=lambda: False, paths=SimpleNamespace(stderr="the log"))
     executor = SimpleNamespace(batch=nullcontext, submit=lambda command: job)
@@ -243,6 +244,33 @@ def test_a_job_that_left_the_queue_without_a_word_is_lost(
         else:
             time.sleep(1.0)
             assert not outcome.done()
+
+
+@pytest.mark.parametrize(("longest", "arrays"), [(60.0, 1), (0.0, 2)])
+def test_tasks_that_come_slowly_are_one_array(
+    longest: float, arrays: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the first has waited for long."""
+    monkeypatch.setattr(slurm_array, "BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(slurm_array, "PAUSE", 60.0)
+    monkeypatch.setattr(slurm_array, "LONGEST", longest)
+    monkeypatch.setattr(slurm_array, "queued", lambda name: None)
+    batches: list[list[Any]] = []
+
+    def sent(command: Command) -> SimpleNamespace:
+        batches[-1].append(command)
+        return SimpleNamespace(job_id="7_0", done=lambda: False)
+
+    executor = SimpleNamespace(batch=lambda: nullcontext(batches.append([])), submit=sent)
+    with closing(SlurmArray(executor, "grid", tmp_path, print)) as engine:
+        for number in range(2):
+            engine.submit(Task(str(tmp_path), f"{number:012}", 1))
+            time.sleep(0.3)
+        monkeypatch.setattr(slurm_array, "PAUSE", 0.0)
+        end = time.monotonic() + 20
+        while len(sum(batches, [])) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+    assert [len(batch) for batch in batches] == [2 // arrays] * arrays
 
 
 def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from nishimori.executors.tasks import Outcome, Task, is_done
 BETWEEN_LOOKS, BETWEEN_TRIES, BETWEEN_STATES = 1.0, 60.0, 60
 """Seconds between two looks at the job folder, until a job that was one too many is submitted again, and, at most,
 between two questions to Slurm's accounting."""
+PAUSE, LONGEST = 0.5, 10.0
+"""Seconds without another task, after which those that came are one array, and how long the first of them waits."""
 MANY = 1_000_000
 """Times that a job may be requeued when its time is over."""
 
@@ -40,6 +42,7 @@ class SlurmArray:
     tell: Callable[[str], None]
     slots: int = MOST
     _pending: "list[tuple[Task, Future[Outcome]]]" = field(default_factory=list, init=False)
+    _came: tuple[float, float] = field(default=(0.0, 0.0), init=False)
     _jobs: "dict[Future[Outcome], Any]" = field(default_factory=dict, init=False)
     _most: int = field(default=MOST, init=False)
     _asked: float = field(default=0.0, init=False)
@@ -76,6 +79,8 @@ class SlurmArray:
             if self._broken:
                 outcome.set_exception(self._broken)
             else:
+                now = time.monotonic()
+                self._came = (self._came[0] if self._pending else now), now
                 self._pending.append((task, outcome))
         return outcome
 
@@ -146,7 +151,8 @@ class SlurmArray:
             self._ended.wait(10 * BETWEEN_LOOKS)
 
     def _send(self) -> None:
-        if time.monotonic() < self._not_before:
+        now, (first, last) = time.monotonic(), self._came
+        if now < self._not_before or now < min(first + LONGEST, last + PAUSE):
             return
         with self._lock:
             pending, self._pending = self._pending[: self._most], self._pending[self._most :]
