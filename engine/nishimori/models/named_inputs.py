@@ -1,7 +1,6 @@
 """The generator that an experiment file names."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from nishimori.description.activations import activation
 from nishimori.description.config import InputsSection
@@ -11,10 +10,9 @@ from nishimori.models.inputs import GaussianInputs, HiddenManifoldInputs, Indepe
 from nishimori.models.named_moments import moments_named
 
 
-@lru_cache(maxsize=2)
 def generator_of(inputs: Inputs, input_dim: int, own: Callable[[int], InputGenerator] | None = None) -> InputGenerator:
     """Of inputs with their defaults said; the Gaussian equivalent where that is asked for. An `own` generator, of an
-    input dimension, replaces them. Kept, for instances and blocks ask for the same.
+    input dimension, replaces them.
 
     Raises BadInput where that one makes another number of inputs, and where there is no Gaussian equivalent.
     """

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nishimori.description.errors import BadInput
 from nishimori.description.identity import identity
-from nishimori.description.inputs import input_parameters, inputs_named, with_input_defaults
+from nishimori.description.inputs import Inputs, input_parameters, inputs_named, with_input_defaults
 from nishimori.description.validation import unknown_value
 from nishimori.systems.covariate_model.covariates import Covariates, covariates
 from nishimori.systems.covariate_model.sections import Config
@@ -97,12 +97,11 @@ class CovariateModel(Simulation):
         del progress
         from nishimori.models.addressed import Draws
         from nishimori.models.device import resolve_device
-        from nishimori.models.named_inputs import generator_of
         from nishimori.systems.covariate_model.simulation import DataSet, posterior, student
 
         parameters, device, dim = self.parameters(config), resolve_device(config.run.device), config.network.input_dim
         given, labels = self._covariates(parameters), _labels_of(parameters)
-        generator = generator_of(config.inputs, dim, self.generator)
+        generator = _generator(config.inputs, dim, self.generator)
         samples = max(1, round(config.data.sample_ratio * dim))
         bayesian = config.labels.kind == "linear" and given.gaussian and _is_noisy(given, labels)
         loss, found, teachers = self._loss(parameters), [], []
@@ -155,6 +154,14 @@ class CovariateModel(Simulation):
                 f"loss.kind = {name!r} does not go with labels.kind = {config.labels.kind!r}; take {' or '.join(known)}"
             )
         raise unknown_value("loss.kind", name, known)
+
+
+@lru_cache(maxsize=1)
+def _generator(inputs: Inputs, input_dim: int, own: "Callable[[int], InputGenerator] | None") -> "InputGenerator":
+    """Of all instances, which are asked for one by one."""
+    from nishimori.models.named_inputs import generator_of
+
+    return generator_of(inputs, input_dim, own)
 
 
 @lru_cache(maxsize=64)
