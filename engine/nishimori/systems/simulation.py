@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from nishimori.chains.progress import Progress
     from nishimori.chains.writers import PointWriter
     from nishimori.sampling.audit import Audited
+    from nishimori.systems.simulated_blocks import Measure
 
-__all__ = ["Measured", "Simulation"]
+__all__ = ["CalibratedSimulation", "Measured", "Simulation"]
 
 
 class Simulation(ABC):
@@ -53,21 +54,6 @@ class Simulation(ABC):
     @abstractmethod
     def predict_at(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Theory that depends on the parameters alone, by observable; raises ValueError where there is none."""
-
-    def calibrates(self, config: Any) -> bool:
-        """Whether instances share what is chosen by measuring. Override with the two methods below."""
-        del config
-        return False
-
-    def calibrate(self, config: Any, progress: "Progress") -> "CalibrationRecord":
-        """Of all instances of a point, once, before any of them is measured."""
-        raise NotImplementedError
-
-    def measure_calibrated(
-        self, config: Any, instances: range, progress: "Progress", record: "CalibrationRecord"
-    ) -> dict[str, Measured]:
-        """As `measure`, which is not called then."""
-        raise NotImplementedError
 
     def main_of(self, config: Any) -> str:
         """`main`, unless a config asks for another. Override where what there is to see depends on it."""
@@ -95,16 +81,20 @@ class Simulation(ABC):
         """Simulate a point, publish its files and return its summary."""
         started = time.monotonic()
         writer.publish_config(to_plain(config))
-        self.calibrate_point(config, writer)
+        if self.calibrates(config):
+            self.calibrate_point(config, writer)
         blocks = [self._measured(config, writer, number) for number in range(config.run.blocks)]
         summary = {**self._summary(config, joined(blocks)), "seconds": round(time.monotonic() - started, 3)}
         writer.publish_summary(summary)
         return summary
 
+    def calibrates(self, config: Any) -> bool:
+        """No: `CalibratedSimulation` does."""
+        del config
+        return False
+
     def calibrate_point(self, config: Any, writer: "PointWriter") -> None:
-        """Publish the calibration record of a point that has one, unless it is there."""
-        if self.calibrates(config) and writer.calibration() is None:
-            writer.publish_calibration(self.calibrate(config, writer.progress))
+        raise BadInput(f"{config.system.kind} has nothing to calibrate; run it")
 
     def run_block(self, config: Any, writer: "PointWriter", number: int) -> None:
         """Measure the instances of one block, and publish what they give."""
@@ -115,16 +105,12 @@ class Simulation(ABC):
         return None
 
     def _measured(self, config: Any, writer: "PointWriter", number: int) -> dict[str, Measured]:
-        record = writer.calibration() if self.calibrates(config) else None
-        if record is None and self.calibrates(config):
-            raise BadInput(f"{writer.directory} is not calibrated; give the run the same command again")
+        return measured_block(config, writer, number, self._measure(config, writer), self.together)
 
-        def measure(instances: range, progress: "Progress") -> dict[str, Measured]:
-            if record is None:
-                return self.measure(config, instances, progress)
-            return self.measure_calibrated(config, instances, progress, record)
-
-        return measured_block(config, writer, number, measure, self.together)
+    def _measure(self, config: Any, writer: "PointWriter") -> "Measure":
+        """`measure`, as a point that lies in files does it."""
+        del writer
+        return lambda instances, progress: self.measure(config, instances, progress)
 
     def _summary(self, config: Any, measured: Mapping[str, Measured]) -> dict[str, Any]:
         theory, refusal = self._theory(config)
@@ -155,6 +141,40 @@ class Simulation(ABC):
             return self.predict(config), ""
         except ValueError as refusal:
             return {}, str(refusal)
+
+
+class CalibratedSimulation(Simulation):
+    """A simulation whose instances share what is chosen once a point, by measuring: the settings of chains."""
+
+    @abstractmethod
+    def calibrate(self, config: Any, progress: "Progress") -> "CalibrationRecord":
+        """Of all instances of a point."""
+
+    @abstractmethod
+    def measure_calibrated(
+        self, config: Any, instances: range, progress: "Progress", record: "CalibrationRecord | None"
+    ) -> dict[str, Measured]:
+        """`measure` with a record; None of a config that does not calibrate."""
+
+    def calibrates(self, config: Any) -> bool:
+        """Override where some configs do not."""
+        del config
+        return True
+
+    def measure(self, config: Any, instances: range, progress: "Progress") -> dict[str, Measured]:
+        record = self.calibrate(config, progress) if self.calibrates(config) else None
+        return self.measure_calibrated(config, instances, progress, record)
+
+    def calibrate_point(self, config: Any, writer: "PointWriter") -> None:
+        """Publish the calibration record, unless it is there."""
+        if writer.calibration() is None:
+            writer.publish_calibration(self.calibrate(config, writer.progress))
+
+    def _measure(self, config: Any, writer: "PointWriter") -> "Measure":
+        record = writer.calibration() if self.calibrates(config) else None
+        if record is None and self.calibrates(config):
+            raise BadInput(f"{writer.directory} is not calibrated; give the run the same command again")
+        return lambda instances, progress: self.measure_calibrated(config, instances, progress, record)
 
 
 def _last(one: Measured) -> tuple[Array, Array | None]:

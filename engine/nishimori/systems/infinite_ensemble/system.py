@@ -18,7 +18,7 @@ from nishimori.description.config import (
 )
 from nishimori.description.errors import BadInput
 from nishimori.description.validation import require_growing
-from nishimori.systems.simulation import Measured, Simulation
+from nishimori.systems.simulation import CalibratedSimulation, Measured
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -76,7 +76,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     run: SimulationSection = SimulationSection()
 
 
-class InfiniteEnsemble(Simulation):
+class InfiniteEnsemble(CalibratedSimulation):
     """Ensembles of wide trained networks, the information in them, and their posterior."""
 
     schema = Config
@@ -110,12 +110,6 @@ class InfiniteEnsemble(Simulation):
             return {}
         return {"posterior_coverage": NOMINAL, "wide_posterior_coverage": NOMINAL}
 
-    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
-        from nishimori.systems.infinite_ensemble.measured import measured
-
-        record = self.calibrate(config, progress) if self.calibrates(config) else None
-        return measured(config, instances, progress, record)
-
     def calibrates(self, config: Config) -> bool:
         return config.posterior is not None
 
@@ -125,7 +119,7 @@ class InfiniteEnsemble(Simulation):
         return calibration(config, progress)
 
     def measure_calibrated(
-        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord"
+        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord | None"
     ) -> dict[str, Measured]:
         from nishimori.systems.infinite_ensemble.measured import measured
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nishimori.description import Network
 from nishimori.description.config import ActivationName, Count, KindSection, Positive, SimulationSection, to_plain
 from nishimori.description.identity import identity
-from nishimori.systems.simulation import Measured, Simulation
+from nishimori.systems.simulation import CalibratedSimulation, Measured
 
 if TYPE_CHECKING:
     from nishimori.adaptation.calibration import CalibrationRecord
@@ -69,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     run: SimulationSection = SimulationSection()
 
 
-class KernelCorrections(Simulation):
+class KernelCorrections(CalibratedSimulation):
     """What finite networks learn of their feature kernels, beside their first order in 1/width.
 
     Networks have one output; the theory takes several. Instances are independent groups of chains, and of prior
@@ -114,23 +114,17 @@ class KernelCorrections(Simulation):
             "prior_divergence": gain / 2,
         }
 
-    def measure(self, config: Config, instances: range, progress: "Progress") -> dict[str, Measured]:
-        return self.measure_calibrated(config, instances, progress, self.calibrate(config, progress))
-
-    def calibrates(self, config: Config) -> bool:
-        del config
-        return True
-
     def calibrate(self, config: Config, progress: "Progress") -> "CalibrationRecord":
         from nishimori.systems.kernel_corrections.measurement import calibration
 
         return calibration(config, _network(config), _predicted(config), identity(config), progress)
 
     def measure_calibrated(
-        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord"
+        self, config: Config, instances: range, progress: "Progress", record: "CalibrationRecord | None"
     ) -> dict[str, Measured]:
         from nishimori.systems.kernel_corrections.measurement import measured_kernels
 
+        assert record is not None  # every config calibrates
         predicted, address = _predicted(config), (identity(config), instances)
         sampled, weighed = measured_kernels(config, _network(config), predicted, *address, record, progress)
         return {**_scalars(predicted, sampled, weighed), **_curves(predicted, sampled, weighed)}
