@@ -13,8 +13,8 @@ from torch import Tensor
 from nishimori.description.activations import ACTIVATIONS, Activation
 from nishimori.description.input_moments import InputMoments, mean_of, require_covariance, through_layers
 from nishimori.models.activation_kernel import TensorFunction, torch_function
+from nishimori.models.addressed import Draws
 from nishimori.models.random_layers import random_layers
-from nishimori_kernels.rng import fill_normals, random_key
 from nishimori_kernels.rng.streams import Stream
 
 Array = NDArray[np.float64]
@@ -168,22 +168,16 @@ class ModuleInputs(InputGenerator):
 def estimated_moments(function: Callable[[Tensor], Tensor], numbers: int, samples: int, seed: int = 0) -> InputMoments:
     """Mean, Omega and Phi of a `function` of `numbers` standard normals, averaged over `samples` draws in one streaming
     pass; entries have errors of order 1/sqrt(samples). Draws depend on (seed, row)."""
+    draws = Draws.of(seed, "inputs", (0,))
     rows, total = max(2, CHUNK // numbers), None
     for first in range(0, samples, rows):
-        latent = _normals(first, min(rows, samples - first), numbers, seed)
+        latent = draws.rows(Stream.GENERATOR_LATENTS, min(rows, samples - first), numbers, first)[0]
         found = function(latent)
         parts = found.sum(0), found.T @ found, found.T @ latent
         total = parts if total is None else tuple(old + new for old, new in zip(total, parts, strict=True))
     assert total is not None
     mean, square, cross = (part.numpy() / samples for part in total)
     return InputMoments(mean, square - np.outer(mean, mean), cross)
-
-
-def _normals(first: int, count: int, numbers: int, seed: int) -> Tensor:
-    out = torch.empty(1, 1, count * numbers, dtype=torch.float64)
-    key = random_key(seed, "inputs")
-    drawn = fill_normals(out, key, Stream.GENERATOR_LATENTS, 0, (0,), (0,), first_element=first * numbers)
-    return drawn.view(count, numbers)
 
 
 def _function(activation: Activation, device: torch.device) -> TensorFunction:
